@@ -1,4 +1,4 @@
-"""What a run is made of: frozen Structs, and their loading from TOML, JSON or a mapping."""
+"""What a run is made of, as frozen Structs. `loading.py` makes them from files and checks them."""
 
 from __future__ import annotations
 

@@ -1,0 +1,334 @@
+"""Configurations from files, mappings, URIs and Python: checked as a whole, with every fault in one error."""
+
+from __future__ import annotations
+
+import json
+import os
+import tomllib
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from msgspec import Struct
+
+from scaleout.config import TLS, Config, Endpoint
+from scaleout.errors import ConfigError, Fault
+from scaleout.keys import ENDPOINT_KEYS, RUN_KEYS
+from scaleout.reading import BAD, Reader, Reading, found, join
+from scaleout.secrets import Redactor
+
+COMMAND_LINE = "command line"
+
+Table = Mapping[str, object]
+"""Keys and values as a file has them."""
+
+
+def load(
+    path: str | os.PathLike[str],
+    *,
+    overrides: Table | None = None,
+    endpoint_overrides: Table | None = None,
+    environment: Mapping[str, str] | None = None,
+    import_processors: bool = False,
+) -> Config:
+    """Read a configuration from a TOML or JSON file.
+
+    Args:
+        path: its ending says which of the two it is.
+        overrides: keys of the run that count more than the file's, from the command line.
+        endpoint_overrides: keys that count more than those of every endpoint in the file.
+        environment: what `${NAME}` is replaced from; by default the process's.
+        import_processors: also import every processor, for the faults to include theirs.
+
+    Raises:
+        ConfigError: it can't be used; holds all that is wrong.
+    """
+    draft = _Draft(os.fspath(path), _environment(environment), import_processors)
+    raw = draft.parse_file(Path(path))
+    return draft.finish(raw, overrides, endpoint_overrides)
+
+
+def from_mapping(
+    raw: Table,
+    source: str,
+    *,
+    overrides: Table | None = None,
+    endpoint_overrides: Table | None = None,
+    environment: Mapping[str, str] | None = None,
+    import_processors: bool = False,
+) -> Config:
+    """Read a configuration from what a file would hold; the arguments are those of `load`.
+
+    Args:
+        source: what faults call it.
+
+    Raises:
+        ConfigError: it can't be used; holds all that is wrong.
+    """
+    draft = _Draft(source, _environment(environment), import_processors)
+    return draft.finish(raw, overrides, endpoint_overrides)
+
+
+def from_uris(
+    uris: Iterable[str],
+    *,
+    overrides: Table | None = None,
+    endpoint_overrides: Table | None = None,
+    environment: Mapping[str, str] | None = None,
+    import_processors: bool = False,
+) -> Config:
+    """Make a configuration of an endpoint for each URI; the other arguments are those of `load`.
+
+    Raises:
+        ConfigError: it can't be used; holds all that is wrong.
+    """
+    draft = _Draft(COMMAND_LINE, _environment(environment), import_processors)
+    return draft.finish({"endpoints": [{"uri": uri} for uri in uris]}, overrides, endpoint_overrides)
+
+
+def check_config(config: Config, *, import_processors: bool = False) -> Config:
+    """Check a configuration made in Python, and fill in what is derived.
+
+    Texts are taken as they are: `${NAME}` is for files.
+
+    Args:
+        import_processors: also import every processor, for the faults to include theirs.
+
+    Returns:
+        The same configuration with tuples for lists, texts with units read, and every endpoint named.
+
+    Raises:
+        ConfigError: it can't be used; holds all that is wrong.
+    """
+    draft = _Draft("Config", None, import_processors, config.secrets)
+    raw = _given(config)
+    raw.pop("secrets", None)
+    return draft.finish(raw, None, None)
+
+
+def derive_name(uri: str) -> str:
+    """Name an endpoint after its URI: host, port and path, without user information and query."""
+    try:
+        parts = urlsplit(uri)
+    except ValueError:
+        return uri.partition("?")[0]
+    return (parts.netloc.rpartition("@")[2] + parts.path).rstrip("/")
+
+
+def _environment(given: Mapping[str, str] | None) -> Mapping[str, str]:
+    return os.environ if given is None else given
+
+
+def _given(value: object) -> dict[str, object]:
+    """The fields of a Struct that differ from their defaults, as a file would have them."""
+    if not isinstance(value, Struct):
+        return {}
+    return {
+        name: _as_raw(item)
+        for name, item, default in _fields(value)
+        if not (type(item) is type(default) and item == default)
+    }
+
+
+def _fields(value: Struct) -> list[tuple[str, object, object]]:
+    kind = type(value)
+    plain = {name: getattr(value, name) for name in kind.__struct_fields__}
+    defaults = {TLS: TLS(), Endpoint: Endpoint(uri=""), Config: Config()}.get(kind)
+    return [(name, item, getattr(defaults, name, BAD)) for name, item in plain.items()]
+
+
+def _as_raw(value: object) -> object:
+    if isinstance(value, Struct):
+        return _given(value)
+    if isinstance(value, list | tuple):
+        return [_as_raw(item) if isinstance(item, Struct) else item for item in value]
+    return value
+
+
+class _Draft:
+    """A configuration while it is read: its sources, and the faults and secrets found so far."""
+
+    def __init__(
+        self,
+        source: str,
+        environment: Mapping[str, str] | None,
+        import_processors: bool,
+        secrets: Iterable[str] = (),
+    ) -> None:
+        self.source = source
+        self.faults: list[Fault] = []
+        self.secrets = dict.fromkeys(secrets)
+        self.file, self.command_line = (
+            Reading(each, environment, self.faults, self.secrets, imports_processors=import_processors)
+            for each in (source, COMMAND_LINE)
+        )
+
+    def parse_file(self, path: Path) -> Table | None:
+        """Parse the file to a table, or report why that can't be done."""
+        if path.suffix not in (".toml", ".json"):
+            self.file.fault("", f"expected a name that ends in .toml or .json, found {path.name!r}")
+            return None
+        try:
+            text = path.read_text("utf-8-sig")
+            if path.suffix == ".toml":
+                return tomllib.loads(text)
+            raw: object = json.loads(text, object_pairs_hook=_without_repeats)
+        except OSError as error:
+            self.file.fault("", f"can't be read: {error.strerror or error}")
+        except UnicodeDecodeError as error:
+            self.file.fault(
+                "", f"expected UTF-8, found the byte 0x{error.object[error.start]:02x} at {error.start}"
+            )
+        except RecursionError:
+            self.file.fault("", "is nested too deep")
+        except ValueError as error:
+            self.file.fault("", f"isn't valid {path.suffix[1:].upper()}: {error}")
+        else:
+            if isinstance(raw, dict):
+                return raw
+            self.file.fault("", f"expected an object with the keys of a configuration, found {found(raw)}")
+        return None
+
+    def finish(self, raw: Table | None, overrides: Table | None, endpoint_overrides: Table | None) -> Config:
+        """Read everything and make the configuration of it.
+
+        Args:
+            raw: the file's table; None where that fault is reported already.
+
+        Raises:
+            ConfigError: there were faults.
+        """
+        values: dict[str, object] = {}
+        if raw is not None and not isinstance(raw, Mapping):
+            self.file.fault("", f"expected a table, found {found(raw)}")
+            raw = None
+        if raw is not None:
+            values = self._run_keys(raw)
+        values |= self.command_line.table(overrides or {}, "", RUN_KEYS)
+        self._check_files(values)
+        endpoints = self._endpoints(raw, endpoint_overrides or {})
+        if self.faults:
+            redact = Redactor(self.secrets)
+            unique = dict.fromkeys(Fault(each.source, each.key, redact(each.problem)) for each in self.faults)
+            raise ConfigError(tuple(unique))
+        return Config(endpoints=endpoints, secrets=tuple(self.secrets), **values)  # type: ignore[arg-type]
+
+    def _run_keys(self, raw: Table) -> dict[str, object]:
+        misplaced = [name for name in raw if name in ENDPOINT_KEYS]
+        for name in misplaced:
+            self.file.fault(
+                join("", name), "is a key of an endpoint: it belongs in [defaults] or [[endpoints]]"
+            )
+        ours = {name: value for name, value in raw.items() if name not in misplaced}
+        known: dict[str, Reader] = {**RUN_KEYS, "defaults": _read_elsewhere, "endpoints": _read_elsewhere}
+        return self.file.table(ours, "", known)
+
+    def _endpoint_keys(self, raw: object, key: str) -> dict[str, object]:
+        if not isinstance(raw, Mapping):
+            return self.file.table(raw, key, ENDPOINT_KEYS)
+        misplaced = [name for name in raw if name in RUN_KEYS]
+        for name in misplaced:
+            self.file.fault(join(key, name), "is a key of the whole run: it belongs above the first [table]")
+        ours = {name: value for name, value in raw.items() if name not in misplaced}
+        return self.file.table(ours, key, ENDPOINT_KEYS)
+
+    def _endpoints(self, raw: Table | None, overrides: Table) -> tuple[Endpoint, ...]:
+        override_values = self.command_line.table(overrides, "", ENDPOINT_KEYS)
+        if raw is None:
+            return ()
+        raw_defaults = raw.get("defaults")
+        defaults = {} if raw_defaults is None else self._endpoint_keys(raw_defaults, "defaults")
+        tables = raw.get("endpoints")
+        if tables is None or tables == [] or tables == ():
+            where = (
+                "give a configuration file or URIs" if self.source == COMMAND_LINE else "expected an endpoint"
+            )
+            self.file.fault("" if self.source == COMMAND_LINE else "endpoints", f"nothing to do: {where}")
+            return ()
+        if not isinstance(tables, list | tuple):
+            self.file.fault(
+                "endpoints", f"expected an array of tables ([[endpoints]]), found {found(tables)}"
+            )
+            return ()
+        merged = []
+        for index, table in enumerate(tables):
+            key = f"endpoints[{index}]"
+            own = self._endpoint_keys(table, key)
+            values = {**defaults, **own, **override_values}
+            self._check_tls(values, own, key)
+            layers = [each for each in (raw_defaults, table, overrides) if isinstance(each, Mapping)]
+            uri = next((layer["uri"] for layer in reversed(layers) if layer.get("uri") is not None), None)
+            if uri is None and isinstance(table, Mapping):
+                self.file.fault(join(key, "uri"), "expected a ws:// or wss:// URI, found nothing")
+            merged.append((values, uri))
+        return self._named(merged)
+
+    def _named(self, merged: list[tuple[dict[str, object], object]]) -> tuple[Endpoint, ...]:
+        """Make the endpoints, each with a name of its own."""
+        places: dict[object, str] = {}
+        for index, (values, _) in enumerate(merged):
+            name = values.get("name")
+            place = f"endpoints[{index}]"
+            if name in places:
+                self.file.fault(
+                    join(place, "name"), f"expected a unique name, found {name!r}, as in {places[name]}"
+                )
+            elif name is not None:
+                places[name] = place
+        endpoints = []
+        for index, (values, uri) in enumerate(merged):
+            if "name" not in values:
+                name = self._derived(uri, places)
+                places[name] = f"endpoints[{index}]"
+                values["name"] = name
+            if "uri" in values:
+                endpoints.append(Endpoint(**values))  # type: ignore[arg-type]
+        return tuple(endpoints)
+
+    def _derived(self, uri: object, taken: Mapping[object, str]) -> str:
+        base = derive_name(uri) if isinstance(uri, str) else "endpoint"
+        if self.file.environment is not None:
+            base = base.replace("$$", "$")
+        name, count = base, 1
+        while name in taken:
+            count += 1
+            name = f"{base}-{count}"
+        return name
+
+    def _check_tls(self, values: dict[str, object], own: dict[str, object], key: str) -> None:
+        uri = values.get("uri")
+        if not isinstance(uri, str) or not uri.lower().startswith("ws:"):
+            return
+        if own.get("tls", TLS()) != TLS():
+            self.file.fault(join(key, "tls"), "expected no tls on a ws:// URI: use wss://, or leave it out")
+        # Defaults are for all endpoints, and this one has no use for them.
+        values.pop("tls", None)
+
+    def _check_files(self, values: dict[str, object]) -> None:
+        """Every file the run writes must be a file of its own."""
+        sinks = values.get("sink", ())
+        assert isinstance(sinks, tuple)
+        uses = [(f"sink[{index}]", sink) for index, sink in enumerate(sinks)]
+        uses += [(key, values[key]) for key in ("summary", "dead_letters") if key in values]
+        first: dict[object, str] = {}
+        for key, file in uses:
+            if file in first:
+                self.file.fault(key, f"expected a file of its own, found that of {first[file]}")
+            first.setdefault(file, key)
+        if "sink" in values and not sinks:
+            self.file.fault(
+                "sink", 'expected at least one sink (or "-" for standard output), found an empty array'
+            )
+
+
+def _read_elsewhere(reading: Reading, raw: object, key: str) -> object:
+    return BAD
+
+
+def _without_repeats(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    table = dict(pairs)
+    if len(table) < len(pairs):
+        names = [name for name, _ in pairs]
+        repeated = next(name for name in names if names.count(name) > 1)
+        raise ValueError(f"the key {json.dumps(repeated)} is given twice in one object")
+    return table

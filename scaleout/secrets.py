@@ -1,0 +1,57 @@
+"""Redaction: what came from the environment, and what a URI hides, never reaches a text for people."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable
+from urllib.parse import quote
+
+BLOT = "***"
+
+SHORTEST_SECRET = 4
+"""Shorter values would blot out half of every text and hide nothing."""
+
+_USERINFO = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*://)[^/?#]*@")
+
+
+class Redactor:
+    """Replaces every secret in a text, also where it is escaped as in a URI or in JSON.
+
+    Args:
+        secrets: the values to hide; those of fewer than 4 characters are ignored.
+    """
+
+    def __init__(self, secrets: Iterable[str]) -> None:
+        spellings = {
+            spelling
+            for secret in secrets
+            if len(secret) >= SHORTEST_SECRET
+            for spelling in (
+                secret,
+                json.dumps(secret)[1:-1],
+                repr(secret)[1:-1],
+                quote(secret, "", errors="replace"),
+            )
+        }
+        longest_first = sorted(spellings, key=lambda spelling: (-len(spelling), spelling))
+        self._pattern = re.compile("|".join(map(re.escape, longest_first))) if longest_first else None
+
+    def __call__(self, text: str) -> str:
+        return text if self._pattern is None else self._pattern.sub(BLOT, text)
+
+
+def redact_uri(uri: str) -> str:
+    """Replace the user information and the values of the query; any text is taken."""
+    rest, hash_sign, fragment = uri.partition("#")
+    address, question_mark, query = rest.partition("?")
+    redacted = _USERINFO.sub(rf"\1{BLOT}@", address) + question_mark
+    redacted += "&".join(_redact_parameter(parameter) for parameter in query.split("&"))
+    return redacted + hash_sign + (BLOT if fragment else "")
+
+
+def _redact_parameter(parameter: str) -> str:
+    name, equals, _ = parameter.partition("=")
+    if equals:
+        return f"{name}={BLOT}"
+    return BLOT if parameter else ""
