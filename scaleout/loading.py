@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import json
+import functools
 import os
-import tomllib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -14,13 +13,12 @@ from msgspec import Struct
 from scaleout.config import TLS, Config, Endpoint
 from scaleout.errors import ConfigError, Fault
 from scaleout.keys import ENDPOINT_KEYS, RUN_KEYS
+from scaleout.parsing import Table, parse_file
+from scaleout.processors import load_or_explain
 from scaleout.reading import BAD, Reader, Reading, found, join
 from scaleout.secrets import Redactor
 
 COMMAND_LINE = "command line"
-
-Table = Mapping[str, object]
-"""Keys and values as a file has them."""
 
 
 def load(
@@ -44,7 +42,7 @@ def load(
         ConfigError: it can't be used; holds all that is wrong.
     """
     draft = _Draft(os.fspath(path), _environment(environment), import_processors)
-    raw = draft.parse_file(Path(path))
+    raw = parse_file(Path(path), draft.file)
     return draft.finish(raw, overrides, endpoint_overrides)
 
 
@@ -158,36 +156,10 @@ class _Draft:
         self.source = source
         self.faults: list[Fault] = []
         self.secrets = dict.fromkeys(secrets)
+        problem = functools.cache(_processor_problem) if import_processors else _unchecked
         self.file, self.command_line = (
-            Reading(each, environment, self.faults, self.secrets, imports_processors=import_processors)
-            for each in (source, COMMAND_LINE)
+            Reading(each, environment, self.faults, self.secrets, problem) for each in (source, COMMAND_LINE)
         )
-
-    def parse_file(self, path: Path) -> Table | None:
-        """Parse the file to a table, or report why that can't be done."""
-        if path.suffix not in (".toml", ".json"):
-            self.file.fault("", f"expected a name that ends in .toml or .json, found {path.name!r}")
-            return None
-        try:
-            text = path.read_text("utf-8-sig")
-            if path.suffix == ".toml":
-                return tomllib.loads(text)
-            raw: object = json.loads(text, object_pairs_hook=_without_repeats)
-        except OSError as error:
-            self.file.fault("", f"can't be read: {error.strerror or error}")
-        except UnicodeDecodeError as error:
-            self.file.fault(
-                "", f"expected UTF-8, found the byte 0x{error.object[error.start]:02x} at {error.start}"
-            )
-        except RecursionError:
-            self.file.fault("", "is nested too deep")
-        except ValueError as error:
-            self.file.fault("", f"isn't valid {path.suffix[1:].upper()}: {error}")
-        else:
-            if isinstance(raw, dict):
-                return raw
-            self.file.fault("", f"expected an object with the keys of a configuration, found {found(raw)}")
-        return None
 
     def finish(self, raw: Table | None, overrides: Table | None, endpoint_overrides: Table | None) -> Config:
         """Read everything and make the configuration of it.
@@ -325,10 +297,10 @@ def _read_elsewhere(reading: Reading, raw: object, key: str) -> object:
     return BAD
 
 
-def _without_repeats(pairs: list[tuple[str, object]]) -> dict[str, object]:
-    table = dict(pairs)
-    if len(table) < len(pairs):
-        names = [name for name, _ in pairs]
-        repeated = next(name for name in names if names.count(name) > 1)
-        raise ValueError(f"the key {json.dumps(repeated)} is given twice in one object")
-    return table
+def _processor_problem(spec: str) -> str | None:
+    loaded = load_or_explain(spec)
+    return loaded if isinstance(loaded, str) else None
+
+
+def _unchecked(spec: str) -> None:
+    return None

@@ -39,7 +39,7 @@ class Reading:
         environment: what `${NAME}` is looked up in; None takes every text as it is.
         faults: where faults go; shared between the sources of one configuration.
         secrets: where the values of variables go.
-        imports_processors: whether processors are imported while they are read.
+        processor_problem: says what is wrong with a processor, None if nothing is.
     """
 
     def __init__(
@@ -48,14 +48,13 @@ class Reading:
         environment: Mapping[str, str] | None,
         faults: list[Fault],
         secrets: dict[str, None],
-        *,
-        imports_processors: bool = False,
+        processor_problem: Callable[[str], str | None],
     ) -> None:
         self.source = source
         self.environment = environment
         self.faults = faults
         self.secrets = secrets
-        self.imports_processors = imports_processors
+        self.processor_problem = processor_problem
 
     def fault(self, key: str, problem: str) -> None:
         self.faults.append(Fault(self.source, key, problem))
