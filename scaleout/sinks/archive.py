@@ -96,8 +96,10 @@ class Archive:
                 self._remove_oldest()
                 if self._compression is not None and path.exists():
                     compress(path, self._compression)
-            except Exception:  # a plain file is as good: it is left for the next start
-                logger.warning("can't archive %s: it stays as it is", path, exc_info=True)
+            except Exception as error:  # a plain file holds the same: it stays until the next start
+                logger.warning(
+                    "can't compress %s or remove older files, so it stays as it is: %s", path, error
+                )
 
     def _list(self) -> list[Rotated]:
         found = []

@@ -76,6 +76,7 @@ class RotatedSink:
         """Append all chunks, in order, rotating where one of the limits is reached."""
         while self._begin < len(chunks):
             if not self._file.is_midway:
+                self._file.open()
                 if self._is_due():
                     self._rotate()
                 self._end = self._fit(chunks, self._begin)
@@ -111,9 +112,9 @@ class RotatedSink:
             target = None  # moved away or deleted by somebody else: there is nothing left to rotate
         except OSError as error:
             raise sink_error("rotate", self.uri, error) from error
-        self._file.close()
         if target is not None:
             self._archive.add(target)
+        self._file.close()
         self._file.open()
 
     def _fit(self, chunks: Sequence[Chunk], begin: int) -> int:

@@ -122,11 +122,11 @@ def parse(uri: str) -> Target:
     read = SCHEMES.get(scheme.lower())
     if read is None:
         nearest = difflib.get_close_matches(scheme.lower(), SCHEMES, n=1)
-        hint = f"; did you mean {nearest[0]}:?" if nearest else ""
+        hint = f"; did you mean {nearest[0]}:" if nearest else ""
         known = ", ".join(f"{known}:" for known in SCHEMES)
         raise ValueError(
-            f"unknown kind of sink {scheme}: (known: {known}, a path, or - for standard output){hint}"
-            f" For a file of that name write ./{uri}"
+            f"unknown kind of sink {scheme}: (known: {known}, a path, or - for standard output){hint};"
+            f" for a file of that name write ./{uri}"
         )
     return read(rest)
 
@@ -160,7 +160,7 @@ def parse_rotation(query: str) -> Rotation:
         key, _, value = option.partition("=")
         if key not in OPTIONS:
             nearest = difflib.get_close_matches(key, OPTIONS, n=1)
-            hint = f"; did you mean {nearest[0]}?" if nearest else ""
+            hint = f"; did you mean {nearest[0]}" if nearest else ""
             raise ValueError(f"unknown option {key!r} (known: {', '.join(OPTIONS)}){hint}")
         if key in values:
             raise ValueError(f"option {key} is given twice")
