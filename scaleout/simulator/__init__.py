@@ -1,0 +1,28 @@
+"""A feed server on loopback that speaks real feeds' dialects and misbehaves on request.
+
+    async with Simulator(SimulatorConfig(endpoints=3, rate=1000)) as simulator:    in this event loop
+    with SimulatorProcess(SimulatorConfig(firehose=True)) as simulator:            in processes of its own
+
+Both have `endpoints`, a list of (name, uri); `ca_file`, with TLS; and `connections` and `attempts`, which
+say what each client was sent.
+"""
+
+from scaleout.simulator.config import SimulatorConfig
+from scaleout.simulator.faults import Faults
+from scaleout.simulator.process import SimulatorError, SimulatorProcess
+from scaleout.simulator.rates import RateChange
+from scaleout.simulator.records import Attempt, ConnectionRecord, Ended
+from scaleout.simulator.server import EndpointAddress, Simulator
+
+__all__ = [
+    "Attempt",
+    "ConnectionRecord",
+    "Ended",
+    "EndpointAddress",
+    "Faults",
+    "RateChange",
+    "Simulator",
+    "SimulatorConfig",
+    "SimulatorError",
+    "SimulatorProcess",
+]

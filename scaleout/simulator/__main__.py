@@ -1,0 +1,13 @@
+"""A simulator's own process, started by `SimulatorProcess`: not for people, who use `scaleout simulate`."""
+
+import contextlib
+
+import uvloop
+
+from scaleout import signals
+from scaleout.simulator.process import serve_parent
+
+if __name__ == "__main__":
+    signals.leave_to_parent()
+    with contextlib.suppress(BrokenPipeError):
+        uvloop.run(serve_parent())

@@ -1,0 +1,125 @@
+"""Numbered messages → bytes on the wire, in blocks of many messages."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple, Protocol
+
+from scaleout.simulator.dialects import TRADE_CYCLE, numbered, trade_message, trade_parts
+from scaleout.simulator.faults import StreamFaults
+from scaleout.simulator.framing import Opcode, encode_fragments, encode_frame, frame_header
+
+
+class Block(NamedTuple):
+    """Frames of consecutive messages, and what goes between them."""
+
+    data: bytes
+    garbage: int = 0
+    """How many garbage messages are among them."""
+    pings: int = 0
+
+
+class Encoder(Protocol):
+    """Encodes the messages of one endpoint."""
+
+    block_messages: int
+    """How many messages to encode at once, where so many are to be sent."""
+
+    def encode(self, start: int, stop: int, number: int) -> Block:
+        """The messages from `start` to before `stop`, the first of which is the connection's `number`-th."""
+
+
+class PlainEncoder:
+    """Encodes message by message.
+
+    Args:
+        body: sequence → body.
+        opcode: TEXT or BINARY.
+        faults: of the stream, where it has some.
+        per_connection: bodies hold the connection's own number.
+        message_bytes: usual size of a message, from which the size of blocks follows.
+    """
+
+    def __init__(
+        self,
+        body: Callable[[int], bytes],
+        *,
+        opcode: Opcode = Opcode.TEXT,
+        faults: StreamFaults | None = None,
+        per_connection: bool = False,
+        message_bytes: int = 256,
+    ) -> None:
+        self._body = body
+        self._opcode = opcode
+        self._faults = faults
+        self._per_connection = per_connection
+        self.block_messages = max(1, BLOCK_BYTES // message_bytes)
+
+    def encode(self, start: int, stop: int, number: int) -> Block:
+        bodies = [self._body(sequence) for sequence in range(start, stop)]
+        if self._per_connection:
+            bodies = [numbered(body, number + place) for place, body in enumerate(bodies)]
+        if self._faults is not None:
+            return self._with_faults(self._faults, start, bodies)
+        return Block(b"".join([encode_frame(self._opcode, body) for body in bodies]))
+
+    def _with_faults(self, faults: StreamFaults, start: int, bodies: list[bytes]) -> Block:
+        parts: list[bytes] = []
+        garbage = pings = 0
+        for sequence, body in enumerate(bodies, start):
+            control: list[bytes] = []
+            if faults.has_ping(sequence):
+                control.append(encode_frame(Opcode.PING, b"%d" % sequence))
+                pings += 1
+            parts.append(encode_fragments(self._opcode, body, faults.pieces(sequence), control))
+            if faults.has_garbage_after(sequence):
+                parts.append(encode_frame(Opcode.TEXT, faults.garbage(sequence)))
+                garbage += 1
+        return Block(b"".join(parts), garbage, pings)
+
+
+BLOCK_BYTES = 256 * 1024
+"""Upper bound of a block of messages of the usual size."""
+
+
+class FirehoseEncoder:
+    """Encodes whole blocks of numbered trades at the cost of copying them.
+
+    A block holds the messages from k * N on, N a power of ten: their numbers are the digits of k and a fixed
+    rest. So a block is the digits of k put between fixed pieces, which are made once for each count of
+    digits.
+    """
+
+    def __init__(self, stream: int, message_bytes: int) -> None:
+        self._stream = stream
+        self._message_bytes = message_bytes
+        self._header = frame_header(Opcode.TEXT, message_bytes)
+        self.block_messages = TRADE_CYCLE
+        while self.block_messages > 1 and self.block_messages * message_bytes > BLOCK_BYTES:
+            self.block_messages //= 10
+        self._pieces: dict[tuple[int, int], list[bytes]] = {}
+
+    def encode(self, start: int, stop: int, number: int) -> Block:
+        count = self.block_messages
+        if start < TRADE_CYCLE or start % count or stop - start != count:
+            return self._one_by_one(start, stop)
+        digits = b"%d" % (start // count)
+        shape = (start % TRADE_CYCLE, len(digits))
+        if shape not in self._pieces:
+            self._pieces[shape] = self._cut(*shape)
+        return Block(digits.join(self._pieces[shape]))
+
+    def _cut(self, first_phase: int, leading_digits: int) -> list[bytes]:
+        rest_digits = len(str(self.block_messages)) - 1
+        pieces = [b""]
+        for rest in range(self.block_messages):
+            head, tail = trade_parts(
+                self._stream, first_phase + rest, leading_digits + rest_digits, self._message_bytes
+            )
+            pieces[-1] += self._header + head
+            pieces.append((b"%0*d" % (rest_digits, rest) if rest_digits else b"") + tail)
+        return pieces
+
+    def _one_by_one(self, start: int, stop: int) -> Block:
+        bodies = (trade_message(self._stream, n, self._message_bytes) for n in range(start, stop))
+        return Block(b"".join([self._header + body for body in bodies]))

@@ -1,0 +1,216 @@
+"""A simulator in processes of its own, which end with this one.
+
+The parent writes one `Start` to the child's standard input and reads one `Ready` (or `Failed`) from its
+standard output, each a line of JSON; after that, each `Query` is answered by one `Report`. The end of the
+input ends the child: so it also ends when its parent is killed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Self
+
+import msgspec
+from msgspec import Struct
+
+from scaleout import signals
+from scaleout.errors import ScaleoutError
+from scaleout.simulator.certificates import Certificates, make_certificates
+from scaleout.simulator.config import SimulatorConfig, plan_endpoints
+from scaleout.simulator.records import Attempt, ConnectionRecord
+from scaleout.simulator.server import EndpointAddress, Simulator
+
+_STOP_TIMEOUT_S = 5.0
+
+
+class Start(Struct, frozen=True, tag=True):
+    """What a child serves."""
+
+    config: SimulatorConfig
+    share: tuple[int, int]
+    certificates: Certificates | None
+
+
+class Query(Struct, frozen=True, tag=True):
+    """Asks for a report."""
+
+
+class Ready(Struct, frozen=True, tag=True):
+    """The child listens."""
+
+    endpoints: list[EndpointAddress]
+
+
+class Failed(Struct, frozen=True, tag=True):
+    """The child can't serve."""
+
+    problem: str
+
+
+class Report(Struct, frozen=True, tag=True):
+    """What has happened at the child's endpoints."""
+
+    connections: list[ConnectionRecord]
+    attempts: list[Attempt]
+
+
+_Answer = Ready | Failed | Report
+_answers: msgspec.json.Decoder[_Answer] = msgspec.json.Decoder(_Answer)
+
+
+class SimulatorError(ScaleoutError):
+    """A simulator's process couldn't start, or has died."""
+
+
+class SimulatorProcess:
+    """Serves a configuration's endpoints from other processes: `with SimulatorProcess(config) as simulator`.
+
+    Raises:
+        ConfigError: a recording's name is of no known kind.
+        MissingExtraError: TLS is wanted and the library that makes certificates isn't installed.
+        SimulatorError: a process couldn't start, or has died.
+    """
+
+    def __init__(self, config: SimulatorConfig | None = None) -> None:
+        self.config = config if config is not None else SimulatorConfig()
+        self.endpoints: list[EndpointAddress] = []
+        self.ca_file: str | None = None
+        self._children: list[_Child] = []
+        self._stack = contextlib.ExitStack()
+
+    @property
+    def pids(self) -> list[int]:
+        """Of the processes."""
+        return [child.pid for child in self._children]
+
+    @property
+    def connections(self) -> list[ConnectionRecord]:
+        """All connections there have been; asks the processes."""
+        return [record for report in self._reports() for record in report.connections]
+
+    @property
+    def attempts(self) -> list[Attempt]:
+        """All handshakes there have been; asks the processes."""
+        return [attempt for report in self._reports() for attempt in report.attempts]
+
+    def __enter__(self) -> Self:
+        plans = plan_endpoints(self.config)
+        count = min(self.config.processes, len(plans))
+        with contextlib.ExitStack() as stack:
+            certificates = None
+            if self.config.tls:
+                directory = stack.enter_context(tempfile.TemporaryDirectory(prefix="scaleout-simulator-"))
+                certificates = make_certificates(Path(directory), self.config.host)
+                self.ca_file = certificates.ca_file
+            self._children = [
+                stack.enter_context(_Child(Start(self.config, (number, count), certificates)))
+                for number in range(count)
+            ]
+            addresses = {address.name: address for child in self._children for address in child.wait_ready()}
+            self.endpoints = [addresses[plan.name] for plan in plans]
+            self._stack = stack.pop_all()
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self._stack.close()
+
+    def _reports(self) -> list[Report]:
+        return [child.report() for child in self._children]
+
+
+class _Child:
+    """One process."""
+
+    def __init__(self, start: Start) -> None:
+        with signals.held_back():
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "scaleout.simulator"],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                env=os.environ | {"PYTHONPATH": _python_path()},
+            )
+        self.pid = self._process.pid
+        self._send(start)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        assert self._process.stdin is not None and self._process.stdout is not None
+        with contextlib.suppress(BrokenPipeError):
+            self._process.stdin.close()
+        try:
+            self._process.wait(_STOP_TIMEOUT_S)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+        self._process.stdout.close()
+
+    def wait_ready(self) -> list[EndpointAddress]:
+        answer = self._receive()
+        if isinstance(answer, Failed):
+            raise SimulatorError(answer.problem)
+        assert isinstance(answer, Ready)
+        return answer.endpoints
+
+    def report(self) -> Report:
+        self._send(Query())
+        answer = self._receive()
+        assert isinstance(answer, Report)
+        return answer
+
+    def _send(self, message: Start | Query) -> None:
+        assert self._process.stdin is not None
+        with contextlib.suppress(BrokenPipeError):
+            self._process.stdin.write(msgspec.json.encode(message) + b"\n")
+            self._process.stdin.flush()
+
+    def _receive(self) -> _Answer:
+        assert self._process.stdout is not None
+        line = self._process.stdout.readline()
+        if not line:
+            status = self._process.wait()
+            raise SimulatorError(
+                f"a simulator process has died with status {status}; its standard error may say why"
+            )
+        return _answers.decode(line)
+
+
+def _python_path() -> str:
+    """Lets a child import this very package, wherever it was imported from."""
+    package = str(Path(__file__).resolve().parents[2])
+    return os.pathsep.join(filter(None, (package, os.environ.get("PYTHONPATH"))))
+
+
+async def serve_parent() -> None:
+    """The child's life: serve as the parent says, until it closes the input."""
+    reader = asyncio.StreamReader(limit=2**26)
+    await asyncio.get_running_loop().connect_read_pipe(
+        lambda: asyncio.StreamReaderProtocol(reader), sys.stdin
+    )
+    line = await reader.readline()
+    if not line:
+        return
+    start = msgspec.json.decode(line, type=Start)
+    async with contextlib.AsyncExitStack() as stack:
+        try:
+            simulator = await stack.enter_async_context(
+                Simulator(start.config, share=start.share, certificates=start.certificates)
+            )
+        except (ScaleoutError, OSError) as error:
+            _reply(Failed(str(error)))
+            return
+        _reply(Ready(simulator.endpoints))
+        while await reader.readline():
+            _reply(Report(simulator.connections, simulator.attempts))
+
+
+def _reply(answer: _Answer) -> None:
+    sys.stdout.buffer.write(msgspec.json.encode(answer) + b"\n")
+    sys.stdout.buffer.flush()
