@@ -84,6 +84,16 @@ def test_clears_up_after_a_crash(tmp_path: Path) -> None:
     assert unpack(tmp_path / "out-20240101T000000Z.jsonl.gz") == b"not compressed yet\n"
 
 
+def test_a_file_that_is_there_twice_goes_even_where_nothing_is_compressed_any_more(tmp_path: Path) -> None:
+    plain, packed = tmp_path / f"out-{STAMP}.jsonl", tmp_path / f"out-{STAMP}.jsonl.zst"
+    plain.write_bytes(b"1\n")
+    packed.write_bytes(zstandard.compress(b"1\n"))
+    files = Archive(tmp_path / "out.jsonl", None, None)
+    files.start()
+    files.close()
+    assert list(tmp_path.iterdir()) == [packed]
+
+
 @pytest.mark.parametrize("compression", [None, "gzip"])
 def test_keeps_only_the_newest(tmp_path: Path, compression: Compression | None) -> None:
     names = [f"out-{STAMP}{number}.jsonl" for number in ("", "-1", "-2", "-9", "-10")]

@@ -154,6 +154,20 @@ def test_a_failed_rotation_is_tried_again(
     assert (tmp_path / "out.jsonl").read_bytes() == b"2\n"
 
 
+def test_a_write_that_failed_midway_is_finished_before_the_next_split(
+    tmp_path: Path, clock: Clock, faulty_writev: FaultyWritev
+) -> None:
+    sink = make(tmp_path, Rotation(size_bytes=6), clock)
+    sink.open()
+    chunks = [b"1\n", b"2\n", b"3\n", b"4\n"]
+    with faulty_writev([4, -errno.ENOSPC]), pytest.raises(SinkError):
+        sink.write(chunks)
+    sink.write(chunks)
+    sink.close()
+    assert rotated(tmp_path) == [b"1\n2\n3\n"]
+    assert (tmp_path / "out.jsonl").read_bytes() == b"4\n"
+
+
 def test_only_regular_files_are_rotated(clock: Clock) -> None:
     sink = RotatedSink(Path("/dev/null"), Rotation(size_bytes=2), uri="x", clock=clock)
     with pytest.raises(SinkError, match="isn't a regular file"):
