@@ -56,7 +56,7 @@ class Endpoint(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     format: Literal["json", "text", "binary"] = "json"
     """What the messages are where there is no processor."""
     reconnect: Literal["always", "on_error", "never"] = "always"
-    """`on_error`: the endpoint ends when the server closes normally (1000); `never`: with its first connection."""
+    """`on_error`: ends when the server closes normally (1000); `never`: ends with its first connection."""
     backoff: Backoff = Backoff()
     compression: Literal["off", "deflate"] = "off"
     max_message_size: int = 4 * 2**20
