@@ -97,7 +97,7 @@ class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     log_format: Literal["text", "json"] = "text"
     heartbeat_timeout: float = 10.0
     """A worker whose event loop is silent for so long is stuck: it is killed and restarted."""
-    drain_timeout: float = 30.0
+    drain_timeout: float = 10.0
     """How long a stopping run waits for workers and sinks to take what is in flight."""
     secrets: tuple[str, ...] = msgspec.field(default=())
     """Values that came from the environment; they are blotted out of every text for people."""

@@ -114,10 +114,10 @@ def _import_failure(module: str, error: BaseException) -> str:
     if isinstance(error, SyntaxError):
         what = f"{type(error).__name__}: {error.msg}"
         return f"importing {module} failed: {what} ({error.filename}, line {error.lineno})"
-    frames = [
-        frame for frame in traceback.extract_tb(error.__traceback__) if "importlib" not in frame.filename
-    ]
-    place = next((f" ({frame.filename}, line {frame.lineno})" for frame in reversed(frames[2:])), "")
+    machinery = (__file__, importlib.__file__, "<frozen importlib")
+    frames = traceback.extract_tb(error.__traceback__)
+    theirs = [frame for frame in frames if not frame.filename.startswith(machinery)]
+    place = f" ({theirs[-1].filename}, line {theirs[-1].lineno})" if theirs else ""
     return f"importing {module} failed: {what}{place}"
 
 

@@ -84,7 +84,7 @@ def inspect_processor(function: object, spec: str) -> Processor:
             f"{spec} is a class: make an instance in the module and name that, or its method"
         )
     if not callable(function):
-        raise ProcessorError(f"{spec} isn't callable but a {type(function).__name__}")
+        raise ProcessorError(f"{spec} isn't callable, it is of type {type(function).__name__}")
     message, context = _parameters(function, spec)
     body = _body(function)
     payload, decoded, is_batch = _payload(_annotation(message, function, spec), spec)
@@ -206,6 +206,8 @@ def _is_union(annotation: object) -> bool:
 
 
 def _check_decodable(annotation: object, spec: str) -> None:
+    if annotation is Context:
+        raise ProcessorError(f"the first parameter of {spec} is the message: the context is the second")
     what = f"msgspec can't decode JSON to {type_name(annotation)}, which {spec} takes"
     try:
         msgspec.json.Decoder(annotation)
@@ -218,8 +220,6 @@ def _check_decodable(annotation: object, spec: str) -> None:
     )
     if foreign is None:
         return
-    if foreign is Context:
-        raise ProcessorError(f"the first parameter of {spec} is the message: the context is the second")
     hint = "use a msgspec.Struct, a dataclass, a TypedDict or built-in types"
     if getattr(foreign, "__module__", "") == "collections.abc":
         hint = "for a batch, annotate it list[...]"

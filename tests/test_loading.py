@@ -103,7 +103,11 @@ def test_a_full_file(tmp_path: Path) -> None:
         tls=TLS(ca=str(certificate), verify=False),
     )
     assert other == Endpoint(
-        name="stream.example.org/ws", uri="ws://stream.example.org/ws", linger=0.0, proxy=False, backoff=backoff
+        name="stream.example.org/ws",
+        uri="ws://stream.example.org/ws",
+        linger=0.0,
+        proxy=False,
+        backoff=backoff,
     )
     assert (config.workers, config.duration, config.limit, config.envelope) == (4, 90.0, 1000, False)
     assert config.sink == (f"{tmp_path}/trades.jsonl", "-")
@@ -112,7 +116,9 @@ def test_a_full_file(tmp_path: Path) -> None:
 
 def test_json_has_the_same_keys_and_null_is_absent(tmp_path: Path) -> None:
     file = tmp_path / "feeds.json"
-    file.write_text(json.dumps({"workers": None, "sink": "-", "endpoints": [{"uri": URI, "processor": None}]}))
+    file.write_text(
+        json.dumps({"workers": None, "sink": "-", "endpoints": [{"uri": URI, "processor": None}]})
+    )
     assert load(file) == Config(endpoints=(Endpoint(uri=URI, name="stream.example.org/ws"),))
 
 
@@ -136,7 +142,7 @@ def test_all_faults_at_once() -> None:
     assert faults(raw) == [
         'feeds.toml: snik: unknown key; did you mean "sink"?',
         "feeds.toml: workers: expected a whole number of processes, 1 or more, found 'auto'",
-        'feeds.toml: defaults.linger: expected a number of seconds or a text such as "5ms", found \'abc\'',
+        "feeds.toml: defaults.linger: expected a number of seconds or a text such as \"5ms\", found 'abc'",
         "feeds.toml: endpoints[0].uri: expected a ws:// or wss:// URI (scheme isn't ws or wss), found 'http://x'",
         "feeds.toml: endpoints[1].weight: expected a number greater than 0, found 0",
         'feeds.toml: endpoints[1].tls.verfy: unknown key; did you mean "verify"?',
@@ -151,7 +157,11 @@ def test_all_faults_at_once() -> None:
         ("linger", -1, "expected 0 seconds or more, found -1"),
         ("linger", float("nan"), 'expected a number of seconds or a text such as "5ms", found nan'),
         ("linger", float("inf"), 'expected a number of seconds or a text such as "5ms", found inf'),
-        ("linger", 10**500, 'expected a number of seconds or a text such as "5ms", found a number of more than'),
+        (
+            "linger",
+            10**500,
+            'expected a number of seconds or a text such as "5ms", found a number of more than',
+        ),
         ("open_timeout", 0, "expected more than 0 seconds, found 0"),
         ("open_timeout", "99999d", "expected 100 years or less"),
         ("weight", -1, "expected a number greater than 0, found -1"),
@@ -179,7 +189,11 @@ def test_all_faults_at_once() -> None:
         ("backoff", 5, "expected a table, found 5"),
         ("backoff", {"initial": 90}, "expected maximum (60 s) to be at least initial (90 s)"),
         ("processor", "feeds", "expected MODULE:FUNCTION such as \"feeds:on_trade\", found 'feeds'"),
-        ("proxy", "ftp://h", "expected true, false, or an http://, https://, socks4:// or socks5:// URI, found"),
+        (
+            "proxy",
+            "ftp://h",
+            "expected true, false, or an http://, https://, socks4:// or socks5:// URI, found",
+        ),
         ("proxy", "http://u@h", "(username provided without password), found 'http://***@h'"),
         ("proxy", 1, "expected true, false, or an http://"),
         ("sink", "-", "is a key of the whole run: it belongs above the first [table]"),
@@ -311,7 +325,9 @@ class TestNames:
         assert config.endpoints[0].name == "h/${KEY}/a$b"
 
     def test_are_numbered_where_they_repeat(self) -> None:
-        raw = {"endpoints": [{"uri": URI}, {"uri": URI}, {"uri": "ws://x", "name": "stream.example.org/ws-2"}]}
+        raw = {
+            "endpoints": [{"uri": URI}, {"uri": URI}, {"uri": "ws://x", "name": "stream.example.org/ws-2"}]
+        }
         assert [each.name for each in read(raw).endpoints] == [
             "stream.example.org/ws",
             "stream.example.org/ws-3",
@@ -323,7 +339,8 @@ class TestVariables:
     def test_a_missing_one_is_named(self) -> None:
         line = fault(endpoint(headers={"A": "${ONE} ${TWO}"}))
         assert line == (
-            "endpoints[0].headers.A: the environment variable ONE isn't set; the environment variable TWO isn't set"
+            "endpoints[0].headers.A: "
+            "the environment variable ONE isn't set; the environment variable TWO isn't set"
         )
 
     def test_a_dollar_sign_alone_stays(self) -> None:
@@ -342,7 +359,9 @@ class TestVariables:
     def test_units_are_read_after_expansion(self) -> None:
         assert read(endpoint(linger="${L}"), L="7ms").endpoints[0].linger == 0.007
 
-    @pytest.mark.parametrize("key", ["uri", "linger", "max_message_size", "format", "proxy", "processor", "name"])
+    @pytest.mark.parametrize(
+        "key", ["uri", "linger", "max_message_size", "format", "proxy", "processor", "name"]
+    )
     def test_a_value_is_never_printed(self, key: str) -> None:
         lines = "\n".join(faults(endpoint(**{key: "${SECRET}"}), SECRET="sword:fish\n"))
         assert "sword" not in lines
@@ -368,7 +387,10 @@ class TestCommandLine:
     def test_counts_more_than_the_file(self) -> None:
         raw = {"workers": 2, "sink": "a.jsonl", **endpoint(linger=1)}
         config = from_mapping(
-            raw, "f", overrides={"workers": 3, "sink": ["-"]}, endpoint_overrides={"linger": 0, "subscribe": ["x"]}
+            raw,
+            "f",
+            overrides={"workers": 3, "sink": ["-"]},
+            endpoint_overrides={"linger": 0, "subscribe": ["x"]},
         )
         assert (config.workers, config.sink) == (3, ("-",))
         assert (config.endpoints[0].linger, config.endpoints[0].subscribe) == (0.0, ("x",))
@@ -384,7 +406,9 @@ class TestCommandLine:
         assert [each.name for each in config.endpoints] == ["a/x", "a/x-2"]
 
     def test_no_uris(self) -> None:
-        with pytest.raises(ConfigError, match="command line: nothing to do: give a configuration file or URIs"):
+        with pytest.raises(
+            ConfigError, match="command line: nothing to do: give a configuration file or URIs"
+        ):
             from_uris([])
 
     def test_a_bad_uri(self) -> None:
@@ -444,13 +468,20 @@ class TestPython:
         )
         config = check_config(given_config)
         expected = Endpoint(
-            uri=URI, name="stream.example.org/ws", subscribe=("a", ["b"]), linger=1.0, backoff=Backoff(initial=1)
+            uri=URI,
+            name="stream.example.org/ws",
+            subscribe=("a", ["b"]),
+            linger=1.0,
+            backoff=Backoff(initial=1),
         )
         assert config == Config(endpoints=(expected,))
         assert isinstance(config.endpoints, tuple)
 
     def test_a_checked_configuration_stays(self) -> None:
-        raw = {"defaults": {"tls": {"verify": False}}, "endpoints": [{"uri": "ws://h/${A}"}, {"uri": "wss://h/"}]}
+        raw = {
+            "defaults": {"tls": {"verify": False}},
+            "endpoints": [{"uri": "ws://h/${A}"}, {"uri": "wss://h/"}],
+        }
         config = read(raw, A="swordfish")
         assert check_config(config) == config
         assert config.secrets == ("swordfish",)
@@ -463,7 +494,10 @@ class TestPython:
         ("config", "expected"),
         [
             (Config(), "Config: endpoints: nothing to do"),
-            (Config(endpoints=(Endpoint(uri=""),)), "Config: endpoints[0].uri: expected a ws:// or wss:// URI"),
+            (
+                Config(endpoints=(Endpoint(uri=""),)),
+                "Config: endpoints[0].uri: expected a ws:// or wss:// URI",
+            ),
             (Config(endpoints=(URI,)), "Config: endpoints[0]: expected a table, found 'wss://"),  # type: ignore[arg-type]
             (Config(endpoints=(Endpoint(uri=URI),), workers=-1), "Config: workers: expected a whole number"),
             (Config(endpoints=(Endpoint(uri=URI, weight=object()),)), "found a Python object"),  # type: ignore[arg-type]
@@ -509,14 +543,16 @@ VALUES = st.recursive(
     | st.integers()
     | st.floats()
     | st.text(max_size=8)
-    | st.sampled_from([URI, "ws://h/${A}", "5ms", "-", "a:b", "${B}", "always", "\ud800", 10**400, -(10**500)]),
+    | st.sampled_from(
+        [URI, "ws://h/${A}", "5ms", "-", "a:b", "${B}", "always", "\ud800", 10**400, -(10**500)]
+    ),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
     max_leaves=6,
 )
 ENDPOINTS = st.dictionaries(st.sampled_from([*ENDPOINT_KEYS, "nmae"]), VALUES, max_size=6)
 RUNS = st.fixed_dictionaries(
     {"endpoints": st.lists(ENDPOINTS | VALUES, max_size=3) | VALUES},
-    optional={key: VALUES for key in [*RUN_KEYS, "x"]} | {"defaults": ENDPOINTS | VALUES},
+    optional=dict.fromkeys([*RUN_KEYS, "x"], VALUES) | {"defaults": ENDPOINTS | VALUES},
 )
 
 

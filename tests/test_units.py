@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -28,15 +30,25 @@ def test_durations(text: str, expected_s: float) -> None:
     assert parse_duration(text) == expected_s
 
 
-@pytest.mark.parametrize("text", ["", "s", "5x", "-5s", "1e3s", "5s5", "1.2.3s", "nan", "inf", "٣s", "5 s s", "9" * 65])
+@pytest.mark.parametrize(
+    "text", ["", "s", "5x", "-5s", "1e3s", "5s5", "1.2.3s", "nan", "inf", "٣s", "5 s s", "9" * 65]
+)
 def test_not_durations(text: str) -> None:
-    with pytest.raises(ValueError, match="found|unknown unit"):
+    with pytest.raises(ValueError, match=r"found|unknown unit"):
         parse_duration(text)
 
 
 @pytest.mark.parametrize(
     ("text", "expected_bytes"),
-    [("64KiB", 65536), ("4MiB", 4194304), ("1GB", 10**9), ("1.5kib", 1536), ("12", 12), ("3 B", 3), ("0.1kB", 100)],
+    [
+        ("64KiB", 65536),
+        ("4MiB", 4194304),
+        ("1GB", 10**9),
+        ("1.5kib", 1536),
+        ("12", 12),
+        ("3 B", 3),
+        ("0.1kB", 100),
+    ],
 )
 def test_sizes(text: str, expected_bytes: int) -> None:
     assert parse_size(text) == expected_bytes
@@ -44,7 +56,7 @@ def test_sizes(text: str, expected_bytes: int) -> None:
 
 @pytest.mark.parametrize("text", ["", "KiB", "1.5B", "0.3KiB", "5s", "-1", "1e6", "0x10"])
 def test_not_sizes(text: str) -> None:
-    with pytest.raises(ValueError, match="found|unknown unit|whole number"):
+    with pytest.raises(ValueError, match=r"found|unknown unit|whole number"):
         parse_size(text)
 
 
@@ -66,10 +78,8 @@ def test_any_duration_can_be_written(duration_s: float) -> None:
 @given(st.text())
 def test_other_text_is_refused_with_a_value_error(text: str) -> None:
     for parse in (parse_duration, parse_size):
-        try:
+        with contextlib.suppress(ValueError):
             assert parse(text) >= 0
-        except ValueError:
-            pass
 
 
 def test_written_in_the_largest_whole_unit() -> None:
