@@ -137,25 +137,26 @@ def plan_endpoints(config: SimulatorConfig) -> list[EndpointPlan]:
         ConfigError: a recording has a name of no known kind.
     """
     if config.replay:
+        names = [recording_name(Path(file)) for file in config.replay]
         return [
             EndpointPlan(
                 index=index,
-                name=recording_name(Path(file)),
+                name=name if names.count(name) == 1 else f"{name}-{index}",
                 path=f"/feed/{index}",
-                dialect=config.dialect,
+                dialect="trade",
                 rate=0.0,
                 recording=file,
             )
-            for index, file in enumerate(config.replay)
+            for index, (name, file) in enumerate(zip(names, config.replay, strict=True))
         ]
     rates = zipf_rates(config.rate, config.endpoints, config.zipf)
-    names = dialects.dialect_names() if config.dialect == MIXED else (config.dialect,)
+    spoken = dialects.dialect_names() if config.dialect == MIXED else (config.dialect,)
     return [
         EndpointPlan(
             index=index,
-            name=f"{names[index % len(names)]}-{index:03}",
+            name=f"{spoken[index % len(spoken)]}-{index:03}",
             path=f"/feed/{index}",
-            dialect=names[index % len(names)],
+            dialect=spoken[index % len(spoken)],
             rate=rate,
         )
         for index, rate in enumerate(rates)

@@ -99,6 +99,19 @@ class SimulatorProcess:
         """All handshakes there have been; asks the processes."""
         return [attempt for report in self._reports() for attempt in report.attempts]
 
+    async def died(self) -> None:
+        """Wait until one of the processes has died; meanwhile, don't ask for `connections` or `attempts`."""
+        loop = asyncio.get_running_loop()
+        ended = asyncio.Event()
+        outputs = [child.output for child in self._children]
+        for output in outputs:
+            loop.add_reader(output, ended.set)
+        try:
+            await ended.wait()
+        finally:
+            for output in outputs:
+                loop.remove_reader(output)
+
     def __enter__(self) -> Self:
         plans = plan_endpoints(self.config)
         count = min(self.config.processes, len(plans))
@@ -151,6 +164,12 @@ class _Child:
             self._process.kill()
             self._process.wait()
         self._process.stdout.close()
+
+    @property
+    def output(self) -> int:
+        """The descriptor of its standard output: between answers, readable only once the process has died."""
+        assert self._process.stdout is not None
+        return self._process.stdout.fileno()
 
     def wait_ready(self) -> list[EndpointAddress]:
         answer = self._receive()

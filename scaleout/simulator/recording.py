@@ -41,6 +41,11 @@ def recording_name(path: Path) -> str:
     raise _fault(path, f"expected a file that ends in {_TEXT} or {_BINARY}")
 
 
+def is_binary_recording(path: Path) -> bool:
+    """Whether a recording's file, by its name, holds binary messages."""
+    return path.name.endswith(_BINARY)
+
+
 def load_recording(path: Path) -> Recording:
     """Read a recording.
 
@@ -51,7 +56,7 @@ def load_recording(path: Path) -> Recording:
         ConfigError: a file can't be read, or isn't in the format.
     """
     name = recording_name(path)
-    binary = path.name.endswith(_BINARY)
+    binary = is_binary_recording(path)
     lines = _lines(path)
     try:
         messages = [base64.b64decode(line, validate=True) for line in lines] if binary else lines

@@ -1,0 +1,196 @@
+"""`python -m scaleout simulate`: a feed server on loopback, and the configuration to consume it."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import difflib
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import msgspec
+
+from scaleout import signals
+from scaleout.errors import ConfigError, ScaleoutError
+from scaleout.simulator.config import MIXED, EndpointPlan, SimulatorConfig, plan_endpoints
+from scaleout.simulator.dialects import dialect, dialect_names
+from scaleout.simulator.faults import Faults
+from scaleout.simulator.process import SimulatorProcess
+from scaleout.simulator.rates import RateChange
+from scaleout.simulator.recording import is_binary_recording, recording_name
+from scaleout.simulator.server import EndpointAddress
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Tell a parser what `simulate` takes."""
+    feeds = parser.add_argument_group("feeds")
+    feeds.add_argument("--endpoints", type=int, metavar="N", help="how many (default: 24)")
+    feeds.add_argument(
+        "--dialect", choices=(*dialect_names(), MIXED), help="of the messages (default: trade)"
+    )
+    feeds.add_argument("--message-size", type=int, metavar="BYTES", help="of trades, from 60 (default: 131)")
+    feeds.add_argument(
+        "--rate", type=float, help="messages a second of all endpoints together (default: 5000)"
+    )
+    feeds.add_argument(
+        "--zipf", type=float, metavar="EXPONENT", help="unevenness of rates; 0: equal (default: 1.2)"
+    )
+    feeds.add_argument(
+        "--change",
+        dest="changes",
+        action="append",
+        type=_rate_change,
+        metavar="AT:FACTOR[:ENDPOINT]",
+        help="multiply the first rates of all endpoints, or of one, from AT seconds on; repeatable",
+    )
+    feeds.add_argument(
+        "--shuffle-every", type=float, metavar="SECONDS", help="deal the rates to the endpoints anew"
+    )
+    feeds.add_argument("--firehose", action="store_true", help="trades as fast as each client reads")
+    feeds.add_argument(
+        "--replay", nargs="+", type=_recording, metavar="FILE", help="send recorded messages instead"
+    )
+    feeds.add_argument(
+        "--speed", type=float, metavar="FACTOR", help="of a replay; 0: as fast as each client reads"
+    )
+    feeds.add_argument(
+        "--resume", action="store_true", help="go on where an endpoint's last connection ended"
+    )
+    feeds.add_argument("--count", type=int, metavar="N", help="end each endpoint after N messages")
+    feeds.add_argument("--at-end", choices=("close", "hold"), help="after the last message (default: close)")
+    feeds.add_argument(
+        "--start", choices=("connection", "server"), help="when a feed begins (default: connection)"
+    )
+    feeds.add_argument(
+        "--await-subscribe", action="store_true", help="send data only after a client's message"
+    )
+    feeds.add_argument(
+        "--lossless", action="store_true", help="let slow clients fall behind instead of cutting them"
+    )
+    server = parser.add_argument_group("server")
+    server.add_argument("--host", help="to listen on (default: 127.0.0.1)")
+    server.add_argument(
+        "--port", type=int, help="the first process's; the next ones take the next (default: free ones)"
+    )
+    server.add_argument("--processes", type=int, metavar="N", help="that share the endpoints (default: 1)")
+    server.add_argument("--tls", action="store_true", help="serve wss:// with a certificate made at start")
+    server.add_argument("--seed", type=int, help="of everything random (default: 1)")
+    server.add_argument(
+        "--fault",
+        dest="faults",
+        action="append",
+        type=_fault,
+        metavar="NAME=VALUE",
+        help=f"what goes wrong; repeatable; names: {', '.join(Faults.__struct_fields__)}",
+    )
+
+
+def run(args: argparse.Namespace) -> int:
+    """Serve until SIGINT or SIGTERM.
+
+    Returns:
+        The exit code: 0 ended as asked, 1 failed, 2 bad usage.
+    """
+    try:
+        config = config_from(args)
+        return asyncio.run(_serve(config))
+    except ConfigError as error:
+        print(error, file=sys.stderr)
+        return 2
+    except BrokenPipeError:
+        return 0
+    except (ScaleoutError, OSError) as error:
+        print(f"simulate: {error}", file=sys.stderr)
+        return 1
+
+
+def config_from(args: argparse.Namespace) -> SimulatorConfig:
+    """The configuration that parsed arguments ask for.
+
+    Raises:
+        ConfigError: values that can't be.
+    """
+    given = {
+        name: value
+        for name in SimulatorConfig.__struct_fields__
+        if (value := getattr(args, name, None)) not in (None, False)
+    }
+    given["faults"] = dict(given.get("faults", ()))
+    return msgspec.convert(msgspec.to_builtins(given), SimulatorConfig)
+
+
+def configuration(
+    plans: Sequence[EndpointPlan], addresses: Sequence[EndpointAddress], ca_file: str | None
+) -> str:
+    """The configuration, in TOML, of a run that consumes these endpoints."""
+    lines = ["[defaults]", "proxy = false"]
+    if ca_file is not None:
+        lines.append(f"tls = {{ca = {_quoted(ca_file)}}}")
+    for plan, address in zip(plans, addresses, strict=True):
+        lines += ["", "[[endpoints]]", f"name = {_quoted(address.name)}", f"uri = {_quoted(address.uri)}"]
+        if plan.recording is None:
+            lines.append(f"subscribe = [{_quoted(dialect(plan.dialect).subscribe(plan.index))}]")
+        elif is_binary_recording(Path(plan.recording)):
+            lines.append('format = "binary"')
+    return "\n".join(lines) + "\n"
+
+
+async def _serve(config: SimulatorConfig) -> int:
+    stopping = asyncio.Event()
+    with signals.stop_signals_call(stopping.set), SimulatorProcess(config) as simulator:
+        print(
+            configuration(plan_endpoints(config), simulator.endpoints, simulator.ca_file), end="", flush=True
+        )
+        bases = sorted({address.uri.rsplit("/feed/", 1)[0] for address in simulator.endpoints})
+        count = len(simulator.endpoints)
+        print(f"simulate: {count} endpoints on {', '.join(bases)}; Ctrl-C ends", file=sys.stderr, flush=True)
+        waits = {asyncio.create_task(stopping.wait()), asyncio.create_task(simulator.died())}
+        await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+        for wait in waits:
+            wait.cancel()
+        await asyncio.gather(*waits, return_exceptions=True)
+    if stopping.is_set():
+        return 0
+    print("simulate: a process that served endpoints has died", file=sys.stderr)
+    return 1
+
+
+def _quoted(text: str) -> str:
+    """A TOML string; JSON's rules for strings are a part of TOML's."""
+    return msgspec.json.encode(text).decode()
+
+
+def _rate_change(text: str) -> RateChange:
+    at_s, _, rest = text.partition(":")
+    factor, _, endpoint = rest.partition(":")
+    try:
+        return RateChange(float(at_s), float(factor), int(endpoint) if endpoint else None)
+    except ValueError:
+        raise argparse.ArgumentTypeError(
+            f"expected AT:FACTOR or AT:FACTOR:ENDPOINT, found {text!r}"
+        ) from None
+
+
+def _fault(text: str) -> tuple[str, object]:
+    name, _, value = text.partition("=")
+    known = Faults.__struct_fields__
+    if name not in known:
+        near = difflib.get_close_matches(name, known, n=1)
+        hint = f"; did you mean {near[0]}?" if near else ""
+        raise argparse.ArgumentTypeError(f"unknown fault {name!r}{hint}")
+    try:
+        return name, getattr(msgspec.convert({name: value}, Faults, strict=False), name)
+    except msgspec.ValidationError as error:
+        raise argparse.ArgumentTypeError(f"{name}: {error}") from None
+
+
+def _recording(text: str) -> str:
+    path = Path(text)
+    try:
+        recording_name(path)
+    except ConfigError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+    if not path.is_file():
+        raise argparse.ArgumentTypeError(f"there is no file {text}")
+    return str(path.resolve())
