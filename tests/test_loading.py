@@ -533,6 +533,26 @@ class TestProcessors:
         ]
         assert "did you mean 'good'?" in caught.value.faults[0].problem
 
+    def test_a_variables_value_is_blotted_out_of_their_faults(self) -> None:
+        with pytest.raises(ConfigError, match=r"no module named '\*\*\*' in the current directory") as caught:
+            from_mapping(
+                endpoint(processor="${SECRET}:f"),
+                "f",
+                environment={"SECRET": "no_such_module"},
+                import_processors=True,
+            )
+        assert "no_such_module" not in str(caught.value)
+
+    def test_that_fail_are_imported_once(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.syspath_prepend(tmp_path)
+        source = f"open({str(tmp_path / 'imports')!r}, 'a').write('x')\nraise ValueError\n"
+        (tmp_path / "loading_failing.py").write_text(source)
+        raw = {"endpoints": [{"uri": URI, "processor": "loading_failing:f"}] * 3}
+        with pytest.raises(ConfigError) as caught:
+            from_mapping(raw, "f", import_processors=True)
+        assert len(caught.value.faults) == 3
+        assert (tmp_path / "imports").read_text() == "x"
+
     def test_are_not_imported_unasked(self) -> None:
         assert read(endpoint(processor="no_such_module:f")).endpoints[0].processor == "no_such_module:f"
 
