@@ -40,6 +40,9 @@ class Start(Struct, frozen=True, tag=True):
 class Query(Struct, frozen=True, tag=True):
     """Asks for a report."""
 
+    wait_idle_s: float = 0.0
+    """How long it may take until there is no connection, in seconds."""
+
 
 class Ready(Struct, frozen=True, tag=True):
     """The child listens."""
@@ -98,6 +101,11 @@ class SimulatorProcess:
     def attempts(self) -> list[Attempt]:
         """All handshakes there have been; asks the processes."""
         return [attempt for report in self._reports() for attempt in report.attempts]
+
+    def wait_idle(self, timeout_s: float = 5.0) -> None:
+        """Wait until there is no connection, so that all records are final, but no longer than that."""
+        for child in self._children:
+            child.report(timeout_s)
 
     async def died(self) -> None:
         """Wait until one of the processes has died; meanwhile, don't ask for `connections` or `attempts`."""
@@ -178,8 +186,8 @@ class _Child:
         assert isinstance(answer, Ready)
         return answer.endpoints
 
-    def report(self) -> Report:
-        self._send(Query())
+    def report(self, wait_idle_s: float = 0.0) -> Report:
+        self._send(Query(wait_idle_s))
         answer = self._receive()
         assert isinstance(answer, Report)
         return answer
@@ -226,7 +234,10 @@ async def serve_parent() -> None:
             _reply(Failed(str(error)))
             return
         _reply(Ready(simulator.endpoints))
-        while await reader.readline():
+        while line := await reader.readline():
+            query = msgspec.json.decode(line, type=Query)
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(simulator.wait_idle(), query.wait_idle_s)
             _reply(Report(simulator.connections, simulator.attempts))
 
 

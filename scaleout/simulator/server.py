@@ -72,6 +72,8 @@ class Simulator:
         self._attempts: deque[Attempt] = deque(maxlen=_KEPT_RECORDS)
         self._origin_s: float | None = None
         self._stopping = asyncio.Event()
+        self._idle = asyncio.Event()
+        self._idle.set()
         self._stack = contextlib.AsyncExitStack()
 
     @property
@@ -88,6 +90,10 @@ class Simulator:
     def attempts(self) -> list[Attempt]:
         """All handshakes there have been, in order; the latest 100,000."""
         return list(self._attempts)
+
+    async def wait_idle(self) -> None:
+        """Wait until there is no connection, so that all records are final."""
+        await self._idle.wait()
 
     async def __aenter__(self) -> Self:
         async with contextlib.AsyncExitStack() as stack:
@@ -181,6 +187,7 @@ class Simulator:
         client = FeedClient(websocket, feed, self._first_message(feed, target.query), now_s)
         feed.connections += 1
         self._clients.append(client)
+        self._idle.clear()
         pump = None if self.config.is_paced else asyncio.create_task(client.pump())
         try:
             with contextlib.suppress(ConnectionClosed):
@@ -192,6 +199,8 @@ class Simulator:
             await client.finish()
             self._clients.remove(client)
             self._past.append(client.record())
+            if not self._clients:
+                self._idle.set()
 
     def _first_message(self, feed: Feed, query: str) -> int:
         if not self.config.is_paced:
