@@ -114,7 +114,7 @@ def config_from(args: argparse.Namespace) -> SimulatorConfig:
     given = {
         name: value
         for name in SimulatorConfig.__struct_fields__
-        if (value := getattr(args, name, None)) not in (None, False)
+        if (value := getattr(args, name, None)) is not None and value is not False
     }
     given["faults"] = dict(given.get("faults", ()))
     return msgspec.convert(msgspec.to_builtins(given), SimulatorConfig)
