@@ -8,11 +8,13 @@ import enum
 import socket
 import struct
 import time
+from collections import deque
 from collections.abc import Iterator
 
 from websockets.asyncio.server import ServerConnection
 from websockets.exceptions import ConnectionClosed
-from websockets.frames import Opcode as ReceivedOpcode
+from websockets.frames import Frame
+from websockets.frames import Opcode as FrameOpcode
 from websockets.protocol import Event, State
 
 from scaleout.simulator.faults import End, Fate, fates
@@ -32,7 +34,7 @@ class PongCounter(ServerConnection):
     pongs = 0
 
     def process_event(self, event: Event) -> None:
-        if getattr(event, "opcode", None) is ReceivedOpcode.PONG:
+        if getattr(event, "opcode", None) is FrameOpcode.PONG:
             self.pongs += 1
         super().process_event(event)
 
@@ -64,6 +66,11 @@ class FeedClient:
             self._went_live.set()
         self._websocket = websocket
         self._transport = websocket.transport
+        self._extensions = websocket.protocol.extensions
+        self._encoder = feed.make_encoder(self._compressed_frame) if self._extensions else feed.encoder
+        self._lateness_s = feed.random("lateness", feed.connections).uniform(0, feed.config.shift)
+        self._positions: deque[tuple[float, int]] = deque()
+        self._visible = cursor
         self._first = cursor
         self._cursor = cursor
         self._opened_s = now_s
@@ -91,13 +98,15 @@ class FeedClient:
             return
         if self._timed and now_s - self._opened_s >= self._timed[0]:
             self._befall_by_time(now_s - self._opened_s)
-        if self.feed.config.is_paced and self.phase is Phase.LIVE:
-            self._write_due()
+        if self.feed.config.is_paced:
+            self._look(now_s)
+            if self.phase is Phase.LIVE:
+                self._write_due()
 
     async def pump(self) -> None:
         """Write messages as fast as the client reads them."""
         await self._went_live.wait()
-        count = self.feed.encoder.block_messages
+        count = self._encoder.block_messages
         while self.is_open and self.phase is Phase.LIVE:
             self._write_block(self._cursor - self._cursor % count + count)
             if self._transport.get_write_buffer_size():
@@ -119,7 +128,7 @@ class FeedClient:
             self.phase = Phase.LIVE
             self._went_live.set()
             if self.feed.config.is_paced:
-                self._first = self._cursor = self.feed.position
+                self._first = self._cursor = self._visible
                 self._stop = self._next_stop()
 
     async def close(self, code: int, ended: Ended) -> None:
@@ -177,16 +186,25 @@ class FeedClient:
         """How many messages were sent, replies included."""
         return self._cursor - self._first + self._replies
 
+    def _look(self, now_s: float) -> None:
+        """Come to see the feed's position of a while ago."""
+        if not self._lateness_s:
+            self._visible = self.feed.position
+            return
+        self._positions.append((now_s, self.feed.position))
+        while self._positions and self._positions[0][0] <= now_s - self._lateness_s:
+            self._visible = max(self._visible, self._positions.popleft()[1])
+
     def _write_due(self) -> None:
         config = self.feed.config
         while self.phase is Phase.LIVE and (
-            self._cursor < self.feed.position or self.feed.is_end(self._cursor) or self._cursor == self._stop
+            self._cursor < self._visible or self.feed.is_end(self._cursor) or self._cursor == self._stop
         ):
             if self._transport.get_write_buffer_size() > config.max_lag:
                 if not config.lossless:
                     self._end(1008, Ended.CUT)
                 return
-            self._write_block(min(self.feed.position, self._cursor + self.feed.encoder.block_messages))
+            self._write_block(min(self._visible, self._cursor + self._encoder.block_messages))
 
     def _write_block(self, stop: int) -> None:
         """Write messages to before `stop`, the next fate or the end; let what comes there happen."""
@@ -195,7 +213,8 @@ class FeedClient:
         if self.feed.length is not None:
             stop = min(stop, self.feed.length)
         if stop > self._cursor:
-            block = self.feed.block(self._cursor, stop, self._number)
+            shared = self.feed.block if self._encoder is self.feed.encoder else self._encoder.encode
+            block = shared(self._cursor, stop, self._number)
             self._write(block.data)
             self._garbage += block.garbage
             self._pings += block.pings
@@ -204,6 +223,10 @@ class FeedClient:
             self._befall_by_count()
         if self.phase is Phase.LIVE and self.feed.is_end(self._cursor):
             self._end_of_feed()
+
+    def _compressed_frame(self, opcode: Opcode, body: bytes) -> bytes:
+        frame = Frame(FrameOpcode(opcode), body)
+        return frame.serialize(mask=False, extensions=self._extensions)
 
     def _write(self, data: bytes) -> None:
         self._transport.write(data)

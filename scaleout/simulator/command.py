@@ -66,6 +66,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--await-subscribe", action="store_true", help="send data only after a client's message"
     )
     feeds.add_argument(
+        "--shift", type=float, metavar="SECONDS", help="connections see a feed up to so much late"
+    )
+    feeds.add_argument(
         "--lossless", action="store_true", help="let slow clients fall behind instead of cutting them"
     )
     server = parser.add_argument_group("server")
@@ -75,6 +78,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     server.add_argument("--processes", type=int, metavar="N", help="that share the endpoints (default: 1)")
     server.add_argument("--tls", action="store_true", help="serve wss:// with a certificate made at start")
+    server.add_argument("--compression", action="store_true", help="for clients that offer it")
     server.add_argument("--seed", type=int, help="of everything random (default: 1)")
     server.add_argument(
         "--fault",

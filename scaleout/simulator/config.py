@@ -51,6 +51,8 @@ class SimulatorConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     """When a paced endpoint begins with message 0: with its first connection, or with the server."""
     await_subscribe: bool = False
     """Send data only after the client's first message."""
+    shift: float = 0.0
+    """Each connection of a broadcast sees it up to so much late, drawn for each."""
     lossless: bool = False
     """A client that reads too slowly gets the broadcast later, instead of being cut with code 1008."""
     max_lag: int = 16 * 2**20
@@ -67,6 +69,8 @@ class SimulatorConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     host: str = "127.0.0.1"
     port: int = 0
     """The first process's; the others take the ones after it. 0: free ones."""
+    compression: bool = False
+    """Compress messages for clients that offer it, each connection for itself."""
     subprotocols: tuple[str, ...] = ()
     """Known to the server."""
     ping_interval: float = 0.0
@@ -95,6 +99,7 @@ class SimulatorConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
             ),
             (self.rate < 0, "rate", f"expected a number from 0, found {self.rate}"),
             (self.speed < 0, "speed", f"expected a number from 0, found {self.speed}"),
+            (self.shift < 0, "shift", f"expected a number from 0, found {self.shift}"),
             (self.tick <= 0, "tick", f"expected a number above 0, found {self.tick}"),
             (self.count < 0, "count", f"expected a number from 0, found {self.count}"),
             (self.processes < 1, "processes", f"expected at least 1, found {self.processes}"),

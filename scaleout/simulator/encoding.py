@@ -37,6 +37,7 @@ class PlainEncoder:
         opcode: TEXT or BINARY.
         faults: of the stream, where it has some.
         per_connection: bodies hold the connection's own number.
+        frame: (opcode, body) → the frame of an unfragmented message.
         message_bytes: usual size of a message, from which the size of blocks follows.
     """
 
@@ -47,12 +48,14 @@ class PlainEncoder:
         opcode: Opcode = Opcode.TEXT,
         faults: StreamFaults | None = None,
         per_connection: bool = False,
+        frame: Callable[[Opcode, bytes], bytes] = encode_frame,
         message_bytes: int = 256,
     ) -> None:
         self._body = body
         self._opcode = opcode
         self._faults = faults
         self._per_connection = per_connection
+        self._frame = frame
         self.block_messages = max(1, BLOCK_BYTES // message_bytes)
 
     def encode(self, start: int, stop: int, number: int) -> Block:
@@ -61,7 +64,7 @@ class PlainEncoder:
             bodies = [numbered(body, number + place) for place, body in enumerate(bodies)]
         if self._faults is not None:
             return self._with_faults(self._faults, start, bodies)
-        return Block(b"".join([encode_frame(self._opcode, body) for body in bodies]))
+        return Block(b"".join([self._frame(self._opcode, body) for body in bodies]))
 
     def _with_faults(self, faults: StreamFaults, start: int, bodies: list[bytes]) -> Block:
         parts: list[bytes] = []
@@ -71,7 +74,11 @@ class PlainEncoder:
             if faults.has_ping(sequence):
                 control.append(encode_frame(Opcode.PING, b"%d" % sequence))
                 pings += 1
-            parts.append(encode_fragments(self._opcode, body, faults.pieces(sequence), control))
+            pieces = faults.pieces(sequence)
+            if pieces > 1:
+                parts.append(encode_fragments(self._opcode, body, pieces, control))
+            else:
+                parts += [self._frame(self._opcode, body), *control]
             if faults.has_garbage_after(sequence):
                 parts.append(encode_frame(Opcode.TEXT, faults.garbage(sequence)))
                 garbage += 1

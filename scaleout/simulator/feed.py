@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol
 
@@ -10,9 +11,9 @@ from scaleout.simulator.config import EndpointPlan, SimulatorConfig
 from scaleout.simulator.dialects import Dialect, dialect
 from scaleout.simulator.encoding import Block, Encoder, FirehoseEncoder, PlainEncoder
 from scaleout.simulator.faults import StreamFaults
-from scaleout.simulator.framing import Opcode
+from scaleout.simulator.framing import Opcode, encode_frame
 from scaleout.simulator.rates import PacedByRate, PacedByTimes, RateTable
-from scaleout.simulator.recording import Recording, load_recording
+from scaleout.simulator.recording import load_recording
 
 
 class Pace(Protocol):
@@ -34,7 +35,11 @@ class Feed:
         self._pace: Pace | None = None
         self._blocks: dict[tuple[int, int], Block] = {}
         self.per_connection = self.dialect.numbered_per_connection and recording is None
-        self.encoder = self._make_encoder(recording)
+        self.encoder: Encoder = (
+            FirehoseEncoder(plan.index, config.message_size)
+            if config.firehose and not config.faults.of_stream
+            else self.make_encoder()
+        )
         counts = [count for count in (config.count, len(recording.messages) if recording else 0) if count]
         self.length: int | None = min(counts, default=0 if recording else None)
         """How many messages there are; None: no end."""
@@ -47,21 +52,23 @@ class Feed:
         self.attempts = 0
         """How many handshakes there have been."""
 
-    def _make_encoder(self, recording: Recording | None) -> Encoder:
-        config, stream = self.config, self.plan.index
+    def make_encoder(self, frame: Callable[[Opcode, bytes], bytes] = encode_frame) -> PlainEncoder:
+        """An encoder that makes its frames in that way."""
+        config, stream, recording = self.config, self.plan.index, self._recording
         faults = StreamFaults(config.faults, config.seed, stream) if config.faults.of_stream else None
         if recording is not None:
             messages = recording.messages
             opcode = Opcode.BINARY if recording.binary else Opcode.TEXT
             mean = sum(map(len, messages)) // max(1, len(messages))
-            return PlainEncoder(messages.__getitem__, opcode=opcode, faults=faults, message_bytes=mean + 1)
-        if config.firehose and faults is None:
-            return FirehoseEncoder(stream, config.message_size)
+            return PlainEncoder(
+                messages.__getitem__, opcode=opcode, faults=faults, frame=frame, message_bytes=mean + 1
+            )
         message = self.dialect.message
         return PlainEncoder(
             lambda sequence: message(stream, sequence),
             faults=faults,
             per_connection=self.per_connection,
+            frame=frame,
             message_bytes=config.message_size if self.plan.dialect == "trade" else 256,
         )
 

@@ -131,7 +131,7 @@ class Simulator:
             process_request=self._answer,
             create_connection=PongCounter,
             subprotocols=[Subprotocol(name) for name in config.subprotocols] or None,
-            compression=None,
+            compression="deflate" if config.compression else None,
             open_timeout=10 + config.faults.handshake_delay_s,
             ping_interval=config.ping_interval or None,
             ping_timeout=config.ping_interval or None,

@@ -310,6 +310,46 @@ def test_a_handshake_can_be_slow(run: Run) -> None:
     run(scenario())
 
 
+@pytest.mark.parametrize("firehose", [False, True])
+def test_messages_are_compressed_for_clients_that_offer_it(firehose: bool, run: Run, take: Take) -> None:
+    async def scenario() -> None:
+        faults = Faults(fragment_every=7, ping_every=5)
+        config = SimulatorConfig(
+            endpoints=1, firehose=firehose, rate=5000, count=300, compression=True, faults=faults
+        )
+        async with Simulator(config) as simulator:
+            uri = simulator.endpoints[0].uri
+            async with connect(uri, proxy=None) as connection:
+                assert connection.protocol.extensions
+                assert (await take(connection)).messages == trades(0, 0, 300)
+            if firehose:
+                assert (await take(uri)).messages == trades(0, 0, 300)
+            await simulator.wait_idle()
+            compressed, *plain = simulator.connections
+        assert all(compressed.bytes < record.bytes * 0.75 for record in plain)
+
+    run(scenario())
+
+
+def test_connections_may_see_a_feed_late(run: Run, take: Take) -> None:
+    async def scenario() -> None:
+        config = SimulatorConfig(endpoints=1, rate=2000, count=600, shift=0.2)
+        async with Simulator(config) as simulator, contextlib.AsyncExitStack() as stack:
+            uri = simulator.endpoints[0].uri
+            connections = [
+                await stack.enter_async_context(connect(uri, proxy=None, max_queue=None)) for _ in range(5)
+            ]
+            await take(connections[0], limit=300)
+            positions = {record.last for record in simulator.connections}
+            got = await asyncio.gather(*(take(connection) for connection in connections[1:]))
+        assert len(positions) == 5
+        for part in got:
+            assert part.messages == trades(0, 600 - len(part.messages), 600)
+            assert len(part.messages) > 500
+
+    run(scenario())
+
+
 def test_there_is_nothing_at_other_paths(run: Run, take: Take) -> None:
     async def scenario() -> None:
         async with Simulator(SimulatorConfig(endpoints=1)) as simulator:
