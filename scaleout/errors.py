@@ -1,16 +1,16 @@
 """One tree of exceptions. Every message says what happened, where, and what the user can do.
 
-    ScaleoutError
-    ├── ConfigError           bad configuration or command line: a list of faults, exit code 2
-    ├── ProcessorError        a processor that can't be imported or whose signature can't be read
-    ├── MissingExtraError     an optional dependency isn't installed
-    ├── ChannelError          the pipe between supervisor and worker carried something unreadable
-    ├── WorkerError           a worker can't be started, or keeps dying before it is ready
-    ├── SinkError             a sink didn't take the data; the write is kept and retried
-    │   └── SinkClosedError   the reader of the sink has gone for good (`| head`)
-    ├── SendError             an outgoing message can't be sent on its connection
-    ├── IllegalTransitionError  a state machine was asked for a step that its table doesn't have
-    └── Reject                raised by processors: this message goes to the dead letters
+ScaleoutError
+├── ConfigError           bad configuration or command line: a list of faults, exit code 2
+├── ProcessorError        a processor that can't be imported or whose signature can't be read
+├── MissingExtraError     an optional dependency isn't installed
+├── ChannelError          the pipe between supervisor and worker carried something unreadable
+├── WorkerError           a worker can't be started, or keeps dying before it is ready
+├── SinkError             a sink didn't take the data; the write is kept and retried
+│   └── SinkClosedError   the reader of the sink has gone for good (`| head`)
+├── SendError             an outgoing message can't be sent on its connection
+├── IllegalTransitionError  a state machine was asked for a step that its table doesn't have
+└── Reject                raised by processors: this message goes to the dead letters
 """
 
 from __future__ import annotations

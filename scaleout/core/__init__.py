@@ -1,0 +1,1 @@
+"""Pure decisions: no asyncio, sockets, processes, signals or files; clock and randomness are passed in."""

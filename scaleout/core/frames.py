@@ -1,0 +1,119 @@
+"""Finds the payloads of plain data frames in a read, and reads the headers of all other frames.
+
+A *plain* frame is one that needs no protocol state: FIN set, no reserved bit, opcode text or binary, not
+masked, not larger than the limit (RFC 6455, section 5.2). On a busy feed nearly every frame is one, so the
+scan is a single pass of a look, a slice and an append for each.
+"""
+
+from __future__ import annotations
+
+from enum import IntEnum
+from typing import NamedTuple
+
+
+class Kind(IntEnum):
+    """Kind of a data message; the value is the first byte of its plain frame."""
+
+    TEXT = 0x81
+    BINARY = 0x82
+
+
+_PLAIN = frozenset(Kind)
+_OPCODES = frozenset((0, 1, 2, 8, 9, 10))
+
+
+def scan_run(data: bytes, position: int, limit: int) -> tuple[list[bytes], int]:
+    """Slice out the run of complete plain frames of one kind that starts at `position`.
+
+    Args:
+        data: bytes as they came from the transport.
+        position: index of a frame's first byte.
+        limit: largest payload in bytes that counts as plain.
+
+    Returns:
+        The payloads, and the index of the first byte behind the run: there the data ends, or a frame begins
+        that is incomplete, of the other kind, or not plain.
+    """
+    payloads: list[bytes] = []
+    append = payloads.append
+    end = len(data)
+    if position >= end:
+        return payloads, position
+    first = data[position]
+    if first not in _PLAIN:
+        return payloads, position
+    # The last frame's header may be cut off; then one of the looks falls off the end of the data.
+    try:
+        while data[position] == first:
+            length = data[position + 1]
+            if length < 126:
+                start = position + 2
+            elif length == 126:
+                length = data[position + 2] << 8 | data[position + 3]
+                start = position + 4
+            elif length == 127:
+                start = position + 10
+                length = int.from_bytes(data[position + 2 : start], "big")
+                if end < start:
+                    break
+            else:
+                break
+            stop = start + length
+            if stop > end or length > limit:
+                break
+            append(data[start:stop])
+            position = stop
+    except IndexError:
+        pass
+    return payloads, position
+
+
+class Header(NamedTuple):
+    """What the header of a frame says."""
+
+    first: int
+    """First byte: FIN, reserved bits and opcode."""
+    masked: bool
+    size: int
+    """Bytes before the payload, with the masking key that comes behind the header of a masked frame."""
+    length: int
+    """Bytes of payload."""
+
+    def is_plain(self, limit: int) -> bool:
+        """Whether the frame is plain, for a largest payload of `limit` bytes."""
+        return self.first in _PLAIN and not self.masked and self.length <= limit
+
+    def is_hopeless(self, limit: int) -> bool:
+        """Whether the header alone is reason enough for a client to fail the connection."""
+        return self.masked or self.length > limit or self.first & 0x0F not in _OPCODES
+
+
+def read_header(data: bytes, position: int) -> Header | None:
+    """Read the header of the frame that starts at `position`; None while it is incomplete."""
+    available = len(data) - position
+    if available < 2:
+        return None
+    second = data[position + 1]
+    length = second & 0x7F
+    size = 4 if length == 126 else 10 if length == 127 else 2
+    if available < size:
+        return None
+    if size > 2:
+        length = int.from_bytes(data[position + 2 : position + size], "big")
+    masked = second >= 0x80
+    return Header(data[position], masked, size + 4 if masked else size, length)
+
+
+def first_invalid_text(payloads: list[bytes], joined: bytes) -> int | None:
+    """Index of the first payload that is not valid UTF-8, or None when all of them are.
+
+    One look at the joined payloads settles the common case, ASCII throughout.
+    """
+    if joined.isascii():
+        return None
+    for index, payload in enumerate(payloads):
+        try:
+            payload.decode()
+        except UnicodeDecodeError:
+            return index
+    return None
