@@ -1,0 +1,1 @@
+"""What runs in a worker process: connections, their pipelines, and the outbox to the aggregator."""

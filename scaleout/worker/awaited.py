@@ -1,0 +1,150 @@
+"""The pipeline of an async processor: many messages at once, results in the order of arrival."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncIterator, Sequence
+
+from scaleout.signatures import Processor
+from scaleout.worker.books import Books, Failure
+from scaleout.worker.decoding import Read
+from scaleout.worker.outbox import Source
+from scaleout.worker.pipeline import Intake, Processed, Sender
+
+MAX_CONCURRENCY = 100
+"""Calls of one endpoint's processor at the same time."""
+HIGH_WATER_MESSAGES = 1_000
+LOW_WATER_MESSAGES = 250
+
+
+class _Job:
+    """One call of the processor, and its outcome once there is one."""
+
+    __slots__ = ("argument", "is_done", "outcome", "payloads", "read")
+
+    def __init__(self, read: Read, payloads: Sequence[bytes], argument: object) -> None:
+        self.read = read
+        self.payloads = payloads
+        self.argument = argument
+        self.outcome: object = None
+        self.is_done = False
+
+
+class Awaited(Processed):
+    """Awaits an async function (or collects an async generator) for each message, or for each read."""
+
+    def __init__(self, books: Books, intake: Intake, processor: Processor, send: Sender) -> None:
+        super().__init__(books, intake, processor, send)
+        self._loop = asyncio.get_running_loop()
+        self._unfinished: deque[_Job] = deque()
+        self._waiting: deque[_Job] = deque()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._collecting: asyncio.Handle | None = None
+        self._sources: set[Source] = set()
+        self._is_holding_back = False
+        self._idle = asyncio.Event()
+        self._idle.set()
+
+    def attach(self, source: Source) -> None:
+        """Hold this connection back when too many messages wait."""
+        self._sources.add(source)
+        if self._is_holding_back:
+            source.pause_reading(self)
+
+    def detach(self, source: Source) -> None:
+        """Forget a connection."""
+        self._sources.discard(source)
+
+    def process(self, read: Read, payloads: list[bytes], messages: Sequence[object]) -> None:
+        """Line the messages up."""
+        if self.processor.is_batch:
+            jobs = [_Job(read, payloads, messages)]
+        else:
+            jobs = [
+                _Job(read, (payload,), message) for payload, message in zip(payloads, messages, strict=True)
+            ]
+        self._unfinished.extend(jobs)
+        self._waiting.extend(jobs)
+        self._idle.clear()
+        self._start()
+        self._regulate()
+
+    def _start(self) -> None:
+        while self._waiting and len(self._tasks) < MAX_CONCURRENCY:
+            job = self._waiting.popleft()
+            task = self._loop.create_task(self._run(job))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+
+    async def _run(self, job: _Job) -> None:
+        try:
+            job.outcome = await self._call(job)
+        except BaseException as exc:  # whatever it raises, a cancellation too, is this message's outcome
+            job.outcome = Failure(exc)
+        job.is_done = True
+        if self._collecting is None:
+            self._collecting = self._loop.call_soon(self._collect)
+
+    async def _call(self, job: _Job) -> object:
+        processor = self.processor
+        arguments = (job.argument, self.context_for(job.read)) if processor.wants_context else (job.argument,)
+        called = processor.function(*arguments)
+        if isinstance(called, AsyncIterator):
+            return iter([result async for result in called])
+        return await called  # type: ignore[misc]  # an async function's call is awaitable
+
+    def _collect(self) -> None:
+        """Deliver what is done at the head of the line, one batch for each read."""
+        self._collecting = None
+        done: list[_Job] = []
+        while self._unfinished and self._unfinished[0].is_done:
+            done.append(self._unfinished.popleft())
+        start = 0
+        while start < len(done):
+            read = done[start].read
+            stop = start + 1
+            while stop < len(done) and done[stop].read is read:
+                stop += 1
+            self._deliver(read, done[start:stop])
+            start = stop
+        self._start()
+        self._regulate()
+        if not self._unfinished:
+            self._idle.set()
+
+    def _deliver(self, read: Read, jobs: list[_Job]) -> None:
+        if self.processor.is_batch:
+            for job in jobs:
+                self.books.deliver_batch(read, job.payloads, job.outcome)
+        else:
+            payloads = [job.payloads[0] for job in jobs]
+            self.books.deliver(read, payloads, [job.outcome for job in jobs])
+
+    def _regulate(self) -> None:
+        waiting = len(self._unfinished)
+        if not self._is_holding_back and waiting > HIGH_WATER_MESSAGES:
+            self._is_holding_back = True
+            for source in self._sources:
+                source.pause_reading(self)
+        elif self._is_holding_back and waiting < LOW_WATER_MESSAGES:
+            self._is_holding_back = False
+            for source in self._sources:
+                source.resume_reading(self)
+
+    async def drain(self, timeout_s: float) -> None:
+        """Wait for the calls under way and in line; cancel those that take longer."""
+        try:
+            async with asyncio.timeout(timeout_s):
+                await self._idle.wait()
+        except TimeoutError:
+            cut_off = TimeoutError(f"still being processed {timeout_s:g} s after the run was stopped")
+            for job in self._waiting:
+                job.outcome, job.is_done = Failure(cut_off), True
+            self._waiting.clear()
+            for task in self._tasks:
+                task.cancel()
+            for job in self._unfinished:
+                if not job.is_done:
+                    job.outcome, job.is_done = Failure(cut_off), True
+            self._collect()

@@ -1,0 +1,247 @@
+"""A WebSocket connection whose plain data frames are delivered in batches, past the library's frame parser.
+
+Until the response's header block ends, all bytes go to websockets. From there on, plain data frames are
+scanned out of each read and delivered in the same callback; every other frame (control, fragmented,
+compressed, malformed, too large) goes to the library's own protocol, byte for byte and in its place, so that
+handshake, keepalive, close codes and errors stay the library's.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import time
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from websockets.asyncio.client import ClientConnection
+from websockets.frames import BINARY, CONT, TEXT, CloseCode, Frame
+from websockets.protocol import Event, State
+
+from scaleout.core.frames import Kind, first_invalid_text, read_header, scan_run
+
+MAX_FRAGMENTS = 4096
+"""As in websockets: a message in more fragments than that fails the connection with 1009."""
+
+LAG_GRACE_S = 1.0
+"""An overdue pong gets that long more, so that a loop that was held up reads what has arrived meanwhile."""
+
+Receiver = Callable[[list[bytes], bytes, Kind, int], None]
+"""Takes the payloads of one read, the same joined by newlines, their kind, and the time of the read, Unix ns."""
+
+
+class FeedConnection(ClientConnection):
+    """A client connection that hands batches of messages to `receiver` instead of queueing them for `recv()`.
+
+    Messages that come before `receiver` is set are kept for it.
+    """
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self._receiver: Receiver | None = None
+        self._early: list[tuple[list[bytes], bytes, Kind, int]] = []
+        self._upgraded = False
+        self._head_tail = b""
+        self._rest: list[bytes] = []
+        self._rest_size = 0
+        self._rest_wanted = 0
+        self._fragments: list[bytes] = []
+        self._fragments_kind = Kind.TEXT
+        self._read_at = 0
+        self._abort_timer: asyncio.TimerHandle | None = None
+        self._holders: set[object] = set()
+        self._resumed_at = -math.inf
+        limit = self.protocol.max_message_size
+        self._limit = limit if limit is not None else 1 << 63
+
+    def deliver_to(self, receiver: Receiver) -> None:
+        """Send every message to `receiver` from now on, beginning with those that came before it was known."""
+        self._receiver = receiver
+        early, self._early = self._early, []
+        for batch in early:
+            receiver(*batch)
+
+    def discard_messages(self) -> None:
+        """Let go of all further messages: they are read, so that a close is seen, but not received."""
+        self._receiver = _discard
+        self._early.clear()
+        for holder in tuple(self._holders):
+            self.resume_reading(holder)
+
+    # asyncio.Protocol
+
+    def data_received(self, data: bytes) -> None:
+        """Take one read from the transport."""
+        self._read_at = time.time_ns()
+        if self.protocol.state is State.OPEN and self._upgraded:
+            if self._rest:
+                self._rest.append(data)
+                self._rest_size += len(data)
+                if self._rest_size < self._rest_wanted:
+                    return
+                data = self._take_rest()
+            self._take_frames(data)
+        elif self._upgraded:
+            super().data_received(self._take_rest() + data)
+        else:
+            self._take_handshake(data)
+
+    def eof_received(self) -> None:
+        """Take the end of the stream; what is left of a frame belongs to the library's error."""
+        if self._rest:
+            super().data_received(self._take_rest())
+        super().eof_received()
+
+    # The handshake
+
+    def _take_handshake(self, data: bytes) -> None:
+        seen = self._head_tail + data
+        end = seen.find(b"\r\n\r\n")
+        if end < 0:
+            self._head_tail = seen[-3:]
+            super().data_received(data)
+            return
+        split = end + 4 - len(self._head_tail)
+        super().data_received(data[:split])
+        self._upgraded = True
+        if split < len(data):
+            self.data_received(data[split:])
+
+    # Frames
+
+    def _take_frames(self, data: bytes) -> None:
+        position = 0
+        end = len(data)
+        protocol = self.protocol
+        while position < end and protocol.state is State.OPEN:
+            if protocol.current_size is None:
+                kind = Kind.BINARY if data[position] == Kind.BINARY else Kind.TEXT
+                payloads, position = scan_run(data, position, self._limit)
+                if payloads:
+                    self._deliver(payloads, kind)
+                    continue
+            header = read_header(data, position)
+            if header is None:
+                self._keep_rest(data[position:], 0)
+                return
+            limit = self._limit - (protocol.current_size or 0)
+            stop = position + header.size + header.length
+            if stop > end and not header.is_hopeless(limit):
+                self._keep_rest(data[position:], stop - position)
+                return
+            # Exactly one frame, so that the library stands between two frames when the next run is scanned.
+            super().data_received(data[position:stop])
+            position = stop
+        if position < end:
+            super().data_received(data[position:])
+
+    def _keep_rest(self, rest: bytes, wanted: int) -> None:
+        self._rest = [rest]
+        self._rest_size = len(rest)
+        self._rest_wanted = wanted
+
+    def _take_rest(self) -> bytes:
+        rest = b"".join(self._rest)
+        self._rest = []
+        self._rest_size = self._rest_wanted = 0
+        return rest
+
+    def process_event(self, event: Event) -> None:
+        """Take one event of the library's protocol: the response, or a frame that was not plain."""
+        if not isinstance(event, Frame) or event.opcode not in (TEXT, BINARY, CONT):
+            super().process_event(event)
+            return
+        if event.opcode is not CONT:
+            self._fragments = []
+            self._fragments_kind = Kind.TEXT if event.opcode is TEXT else Kind.BINARY
+        if len(self._fragments) >= MAX_FRAGMENTS:
+            self._fail(CloseCode.MESSAGE_TOO_BIG, "too many fragments")
+            return
+        self._fragments.append(bytes(event.data))
+        if event.fin:
+            message = b"".join(self._fragments)
+            self._fragments = []
+            self._deliver([message], self._fragments_kind)
+
+    def _deliver(self, payloads: list[bytes], kind: Kind) -> None:
+        """Hand a batch on; invalid text in it fails the connection after the messages before it."""
+        joined = b"\n".join(payloads)
+        invalid = first_invalid_text(payloads, joined) if kind is Kind.TEXT else None
+        if invalid is not None:
+            payloads = payloads[:invalid]
+            joined = b"\n".join(payloads)
+        if payloads:
+            if self._receiver is not None:
+                self._receiver(payloads, joined, kind, self._read_at)
+            else:
+                self._early.append((payloads, joined, kind, self._read_at))
+        if invalid is not None:
+            self._fail(CloseCode.INVALID_DATA, "invalid UTF-8 in a text message")
+
+    # The end
+
+    def _fail(self, code: CloseCode, reason: str) -> None:
+        if self.protocol.state is State.OPEN:
+            self.protocol.fail(code, reason)
+            self.send_data()
+        self.discard_messages()
+
+    def send_data(self) -> None:
+        """Write what the protocol has to say; once that was a close, the peer has `close_timeout` to follow."""
+        super().send_data()
+        if self._abort_timer is None and self.protocol.close_expected() and self.close_timeout is not None:
+            self._abort_timer = self.loop.call_later(self.close_timeout, self.transport.abort)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Take the end of the TCP connection."""
+        if self._abort_timer is not None:
+            self._abort_timer.cancel()
+        super().connection_lost(exc)
+
+    # Flow control and keepalive
+
+    def pause_reading(self, holder: object) -> None:
+        """Stop reading, so that TCP holds the sender back, until this holder and all others let go."""
+        if not self._holders and not self.transport.is_closing():
+            self.transport.pause_reading()
+        self._holders.add(holder)
+
+    def resume_reading(self, holder: object) -> None:
+        """Let go; the last holder to do so lets the connection read again."""
+        self._holders.discard(holder)
+        if not self._holders and not self.transport.is_closing():
+            self._resumed_at = self.loop.time()
+            self.transport.resume_reading()
+
+    async def keepalive(self) -> None:
+        """Ping at intervals, and fail the connection when a pong is overdue.
+
+        A pong that can't be read because this side has paused reading, or because its loop was held up, is not
+        overdue: backpressure and lag must not look like a dead server.
+        """
+        assert self.ping_interval is not None
+        while True:
+            await asyncio.sleep(self.ping_interval)
+            if self._holders:
+                continue
+            pong = await self.ping()
+            if self.ping_timeout is None or await self._is_answered(pong, self.ping_timeout):
+                continue
+            async with self.send_context():
+                self.protocol.fail(CloseCode.INTERNAL_ERROR, "keepalive ping timeout")
+
+    async def _is_answered(self, pong: Awaitable[float], timeout_s: float) -> bool:
+        answer = asyncio.ensure_future(pong)
+        while True:
+            asked_at = self.loop.time()
+            await asyncio.wait((answer,), timeout=timeout_s)
+            if not answer.done():
+                await asyncio.wait((answer,), timeout=LAG_GRACE_S)
+            if answer.done():
+                return not answer.cancelled() and answer.exception() is None
+            if not self._holders and self._resumed_at < asked_at:
+                return False
+
+
+def _discard(payloads: list[bytes], joined: bytes, kind: Kind, received_at: int) -> None:
+    """Receive nothing."""

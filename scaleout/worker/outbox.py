@@ -1,0 +1,157 @@
+"""Collects what the pipelines have done and sends it up the results pipe, in batches.
+
+A batch goes out when it is large enough, or when its first part has waited for the endpoint's `linger`. While
+the pipe is full the outbox holds on; above its high-water mark it stops all connections from reading.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Protocol
+
+from msgspec import Struct
+
+from scaleout.channel import Channel
+from scaleout.core.ledger import Entry
+from scaleout.core.wire import Batch, Command, DeadLetter, Drained
+from scaleout.worker.encoding import Lines
+
+FLUSH_BYTES = 64 * 2**10
+HIGH_WATER_BYTES = 2**20
+
+
+class Source(Protocol):
+    """A connection, as far as it can be held back."""
+
+    def pause_reading(self, holder: object) -> None:
+        """Stop reading until this holder, and all others, let go."""
+
+    def resume_reading(self, holder: object) -> None:
+        """Let go."""
+
+
+class Tray(Struct):
+    """What was done for one endpoint since the last batch, in messages; see `Entry`."""
+
+    slot: int
+    received: int = 0
+    delivered: int = 0
+    filtered: int = 0
+    dead_lettered: int = 0
+    results: int = 0
+    bytes: int = 0
+    is_open: bool = False
+
+    def take(self) -> Entry:
+        """Empty the tray."""
+        entry = Entry(
+            slot=self.slot,
+            received=self.received,
+            delivered=self.delivered,
+            filtered=self.filtered,
+            dead_lettered=self.dead_lettered,
+            results=self.results,
+            bytes=self.bytes,
+        )
+        self.received = self.delivered = self.filtered = self.dead_lettered = self.results = self.bytes = 0
+        self.is_open = False
+        return entry
+
+
+class Outbox:
+    """The way out of a worker."""
+
+    def __init__(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._channel: Channel[Command] | None = None
+        self._trays: list[Tray] = []
+        self._dead_letters: list[DeadLetter] = []
+        self._parts: list[bytes | memoryview] = []
+        self._timer: asyncio.TimerHandle | None = None
+        self._sources: set[Source] = set()
+        self._is_holding_back = False
+        self.backlog_bytes = 0
+        """Bytes that wait for the pipe."""
+
+    def send_through(self, channel: Channel[Command]) -> None:
+        """Use this channel from now on; its `on_writable` must be `flush`."""
+        self._channel = channel
+
+    # Sources
+
+    def attach(self, source: Source) -> None:
+        """Hold this connection back, too, when the pipe is full."""
+        self._sources.add(source)
+        if self._is_holding_back:
+            source.pause_reading(self)
+
+    def detach(self, source: Source) -> None:
+        """Forget a connection."""
+        self._sources.discard(source)
+
+    @property
+    def is_holding_back(self) -> bool:
+        """Whether connections are stopped from reading."""
+        return self._is_holding_back
+
+    # Filling
+
+    def put(self, tray: Tray, lines: Lines, linger_s: float) -> None:
+        """Take an endpoint's tray, and lines that belong to it."""
+        if not tray.is_open:
+            tray.is_open = True
+            self._trays.append(tray)
+        for part in lines:
+            self._parts.append(part)
+            self.backlog_bytes += len(part)
+        if self.backlog_bytes >= FLUSH_BYTES or linger_s == 0:
+            self.flush()
+        elif self._timer is None:
+            self._timer = self._loop.call_later(linger_s, self.flush)
+        elif self._timer.when() > self._loop.time() + linger_s:
+            self._timer.cancel()
+            self._timer = self._loop.call_later(linger_s, self.flush)
+
+    def put_dead_letter(self, letter: DeadLetter) -> None:
+        """Take a dead letter; the tray that counts it follows with `put`."""
+        self._dead_letters.append(letter)
+        self.backlog_bytes += len(letter.payload) + len(letter.traceback or "")
+
+    # Emptying
+
+    def flush(self) -> None:
+        """Send what there is, unless the pipe is full."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        if self._channel is None or not self._channel.is_writable:
+            if self.backlog_bytes >= HIGH_WATER_BYTES:
+                self._hold_back()
+            return
+        self._send(self._channel)
+        if self._is_holding_back and self._channel.is_writable:
+            self._is_holding_back = False
+            for source in tuple(self._sources):
+                source.resume_reading(self)
+
+    def _send(self, channel: Channel[Command]) -> None:
+        if not self._trays:
+            return
+        trays, self._trays = self._trays, []
+        letters, self._dead_letters = self._dead_letters, []
+        parts, self._parts = self._parts, []
+        self.backlog_bytes = 0
+        channel.send(Batch(tuple(tray.take() for tray in trays), tuple(letters)), parts)
+
+    def _hold_back(self) -> None:
+        if not self._is_holding_back:
+            self._is_holding_back = True
+            for source in tuple(self._sources):
+                source.pause_reading(self)
+
+    async def finish(self, cpu_s: float) -> None:
+        """Send what there is and the last message, and wait until the pipe has taken all of it."""
+        if self._channel is not None:
+            self._send(self._channel)
+            self._channel.send(Drained(cpu=cpu_s))
+            await self._channel.close()
