@@ -1,0 +1,1 @@
+"""What runs in the parent process: the workers' keeper, the aggregator, and the books."""

@@ -1,0 +1,122 @@
+"""Runs a configuration from start to end: what `scaleout.run`, `scaleout.serve` and the command line share."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+import msgspec
+import uvloop
+
+from scaleout import signals
+from scaleout.config import Config
+from scaleout.core.ledger import Ledger
+from scaleout.loading import check_config
+from scaleout.sinks import make_sink
+from scaleout.supervisor.aggregator import Aggregator
+from scaleout.supervisor.deadletters import DeadLetterFile
+from scaleout.supervisor.status import Summary
+from scaleout.supervisor.supervisor import Supervisor
+from scaleout.supervisor.writer import SinkWriter
+
+CLOSE_TIMEOUT_S = 5.0
+
+Watch = Callable[[Supervisor], Awaitable[None]]
+"""Runs beside the supervisor and shows what goes on; cancelled at the end."""
+
+
+def run(config: Config) -> Summary:
+    """Run a configuration until it ends, or until SIGINT or SIGTERM; to be called in the main thread.
+
+    A first signal stops reading and drains; a second one ends at once.
+
+    Raises:
+        ConfigError: the configuration can't be used; holds all that is wrong.
+        WorkerError: the workers can't be started.
+    """
+    return run_checked(check_config(config, import_processors=True))
+
+
+async def serve(config: Config) -> Summary:
+    """Run a configuration in the loop that runs already; signals are left alone.
+
+    Cancelling drains like a first signal, then raises CancelledError.
+
+    Raises:
+        ConfigError: the configuration can't be used; holds all that is wrong.
+        WorkerError: the workers can't be started.
+    """
+    return await _serve(check_config(config, import_processors=True), None, handle_signals=False)
+
+
+def run_checked(config: Config, watch: Watch | None = None) -> Summary:
+    """`run` for a configuration that has been checked."""
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        return runner.run(_serve(config, watch, handle_signals=True))
+
+
+async def _serve(config: Config, watch: Watch | None, *, handle_signals: bool) -> Summary:
+    ledger = Ledger()
+    supervisor: Supervisor
+
+    def on_sink_closed() -> None:
+        supervisor.stop("nobody reads the sink any more")
+
+    writers = [SinkWriter(make_sink(uri), on_sink_closed) for uri in config.sink]
+    dead_letters = None
+    if config.dead_letters is not None:
+        names = {slot: endpoint.name for slot, endpoint in enumerate(config.endpoints)}
+        dead_letters = DeadLetterFile(SinkWriter(make_sink(config.dead_letters), on_sink_closed), names)
+    aggregator = Aggregator(ledger, writers, dead_letters)
+    supervisor = Supervisor(config, config.workers or usable_cores(), ledger, aggregator)
+    watching = asyncio.ensure_future(watch(supervisor)) if watch is not None else None
+    try:
+        if handle_signals:
+            with signals.stop_signals_call(lambda: _on_stop_signal(supervisor)):
+                await supervisor.run()
+        else:
+            await _run_to_the_end(supervisor)
+    finally:
+        if watching is not None:
+            watching.cancel()
+        await aggregator.close(CLOSE_TIMEOUT_S)
+    summary = supervisor.summary()
+    if config.summary is not None:
+        write_summary(summary, config.summary)
+    return summary
+
+
+def _on_stop_signal(supervisor: Supervisor) -> None:
+    if supervisor.is_stopping:
+        supervisor.kill("second signal")
+    else:
+        supervisor.stop("signal; a second one ends at once")
+
+
+async def _run_to_the_end(supervisor: Supervisor) -> None:
+    """Let a cancellation drain the run first."""
+    running = asyncio.ensure_future(supervisor.run())
+    try:
+        await asyncio.shield(running)
+    except asyncio.CancelledError:
+        supervisor.stop("cancelled")
+        await running
+        raise
+
+
+def write_summary(summary: Summary, path: str) -> None:
+    """Write the summary as JSON, to a private file, whole or not at all."""
+    document = msgspec.json.format(msgspec.json.encode(summary.to_mapping()), indent=2)
+    part = Path(f"{path}.part")
+    with open(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
+        file.write(document + b"\n")
+    part.replace(path)
+
+
+def usable_cores() -> int:
+    """Cores that this process may run on."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1

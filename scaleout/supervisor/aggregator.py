@@ -1,0 +1,124 @@
+"""Takes the workers' results, has them written, and keeps the books. It moves bytes and never decodes results."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from scaleout.channel import Channel
+from scaleout.core.ledger import Entry, Ledger
+from scaleout.core.wire import Batch, Result
+from scaleout.supervisor.deadletters import DeadLetterFile
+from scaleout.supervisor.writer import SinkWriter
+
+HIGH_WATER_BYTES = 4 * 2**20
+"""With so much waiting for a sink, no worker's results are read."""
+LOW_WATER_BYTES = 2**20
+
+
+class Aggregator:
+    """The end of the results' way.
+
+    Args:
+        ledger: the books.
+        writers: the way to each sink.
+        dead_letters: where dead letters go; None: they are only counted.
+    """
+
+    def __init__(
+        self, ledger: Ledger, writers: Sequence[SinkWriter], dead_letters: DeadLetterFile | None
+    ) -> None:
+        self.ledger = ledger
+        self._writers = writers
+        self._dead_letters = dead_letters
+        self._sources: set[Channel[Result]] = set()
+        self.is_holding_back = False
+        """Whether workers are made to wait, because a sink lags."""
+
+    # Sources
+
+    def attach(self, source: Channel[Result]) -> None:
+        """Hold this worker back, too, when a sink lags."""
+        self._sources.add(source)
+        if self.is_holding_back:
+            source.pause_reading()
+
+    def detach(self, source: Channel[Result]) -> None:
+        """Forget a worker's channel."""
+        self._sources.discard(source)
+
+    # Results
+
+    def take(self, run: int, batch: Batch, body: memoryview) -> None:
+        """Take a batch from a worker's run."""
+        self.ledger.report(run, batch.entries)
+        delivery = _Delivery(self, batch.entries)
+        if body:
+            for writer in self._writers:
+                delivery.begin()
+                writer.write((body,), delivery.end)
+        if batch.dead_letters and self._dead_letters is not None:
+            delivery.begin()
+            self._dead_letters.write(batch.dead_letters, delivery.end)
+        delivery.end(True)
+        self._regulate()
+
+    def settle(self, entries: Iterable[Entry], written: bool) -> None:
+        """Book a batch that has been written, or never will be."""
+        self.ledger.settle(entries, written=written)
+        self._regulate()
+
+    @property
+    def pending_bytes(self) -> int:
+        """What waits for the slowest sink."""
+        pending = max((writer.pending_bytes for writer in self._writers), default=0)
+        return max(pending, self._dead_letters.pending_bytes if self._dead_letters is not None else 0)
+
+    def _regulate(self) -> None:
+        pending = self.pending_bytes
+        if not self.is_holding_back and pending > HIGH_WATER_BYTES:
+            self.is_holding_back = True
+            for source in self._sources:
+                source.pause_reading()
+        elif self.is_holding_back and pending < LOW_WATER_BYTES:
+            self.is_holding_back = False
+            for source in self._sources:
+                source.resume_reading()
+
+    # The end
+
+    async def drain(self) -> None:
+        """Wait until everything taken is written."""
+        for writer in self._writers:
+            await writer.drain()
+        if self._dead_letters is not None:
+            await self._dead_letters.drain()
+
+    async def close(self, timeout_s: float) -> None:
+        """Close the sinks; what they don't take within the time is given up."""
+        for writer in self._writers:
+            await writer.close(timeout_s)
+        if self._dead_letters is not None:
+            await self._dead_letters.close(timeout_s)
+
+
+class _Delivery:
+    """A batch on its way into several places; it is booked when the last of them has it."""
+
+    __slots__ = ("_aggregator", "_entries", "_missing", "_written")
+
+    def __init__(self, aggregator: Aggregator, entries: tuple[Entry, ...]) -> None:
+        self._aggregator = aggregator
+        self._entries = entries
+        self._missing = 1
+        self._written = True
+
+    def begin(self) -> None:
+        """One more place."""
+        self._missing += 1
+
+    def end(self, written: bool) -> None:
+        """One place has it, or never will."""
+        self._missing -= 1
+        self._written = self._written and written
+        if not self._missing:
+            self._aggregator.settle(self._entries, self._written)

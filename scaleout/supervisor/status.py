@@ -1,0 +1,117 @@
+"""What is known of a run at a moment: one small Struct for each endpoint and worker, and the run's summary."""
+
+from __future__ import annotations
+
+from msgspec import Struct
+
+from scaleout.config import Endpoint
+from scaleout.core.ledger import Counts
+from scaleout.core.lifecycle import EndpointState, WorkerState, endpoint_step, worker_step
+from scaleout.core.wire import StateChange
+
+SUMMARY_VERSION = 1
+
+
+class EndpointStatus(Struct):
+    """An endpoint, over all workers that have had it."""
+
+    slot: int
+    endpoint: Endpoint
+    worker: int
+    state: EndpointState = EndpointState.WAITING
+    connects: int = 0
+    last_error: str | None = None
+    connects_before: int = 0
+    """Connections opened by workers that are gone."""
+
+    def take(self, change: StateChange) -> None:
+        """Follow what the worker reports."""
+        self.state = endpoint_step(self.state, change.state)
+        self.connects = self.connects_before + change.connects
+        if change.error is not None:
+            self.last_error = change.error
+
+    def lose_worker(self, reason: str) -> None:
+        """The worker died."""
+        if self.state is not EndpointState.ENDED:
+            if self.state is not EndpointState.WAITING:
+                self.state = endpoint_step(self.state, EndpointState.WAITING)
+            self.last_error = f"its worker died: {reason}"
+            self.connects_before = self.connects
+
+
+class WorkerStatus(Struct):
+    """A worker, over all its processes."""
+
+    id: int
+    state: WorkerState = WorkerState.STARTING
+    restarts: int = 0
+    cpu_before_s: float = 0.0
+    """CPU seconds of processes that are gone."""
+    cpu_s: float = 0.0
+    lag_s: float = 0.0
+    backlog_bytes: int = 0
+    received: int = 0
+    """Messages received by all of its processes."""
+    was_ready: bool = False
+
+    def enter(self, state: WorkerState) -> None:
+        """Take a step."""
+        self.state = worker_step(self.state, state)
+        self.was_ready = self.was_ready or state is WorkerState.READY
+
+
+class WorkerSummary(Struct, frozen=True):
+    """A worker in the summary."""
+
+    id: int
+    cpu_s: float
+    restarts: int
+    received: int
+
+
+class Summary(Struct, frozen=True):
+    """What a run came to; `to_json` is what `--summary` writes."""
+
+    duration_s: float
+    workers: tuple[WorkerSummary, ...]
+    aggregator_cpu_s: float
+    totals: Counts
+    endpoints: dict[str, tuple[Counts, EndpointStatus]]
+
+    @property
+    def balanced(self) -> bool:
+        """Whether every message received is accounted for."""
+        return all(counts.is_balanced for counts, _ in self.endpoints.values())
+
+    def to_mapping(self) -> dict[str, object]:
+        """The summary under the names of its contract."""
+        return {
+            "version": SUMMARY_VERSION,
+            "duration_s": round(self.duration_s, 3),
+            "balanced": self.balanced,
+            "moves": 0,
+            "aggregator": {"cpu_s": round(self.aggregator_cpu_s, 3)},
+            "workers": [
+                {
+                    "id": worker.id,
+                    "cpu_s": round(worker.cpu_s, 3),
+                    "restarts": worker.restarts,
+                    "received": worker.received,
+                }
+                for worker in self.workers
+            ],
+            "totals": self.totals.to_mapping(),
+            "endpoints": {
+                name: counts.to_mapping()
+                | {
+                    "connects": status.connects,
+                    "gaps": 0,
+                    "missed": 0,
+                    "moves": 0,
+                    "state": status.state.value,
+                    "last_error": status.last_error,
+                }
+                for name, (counts, status) in self.endpoints.items()
+            },
+        }

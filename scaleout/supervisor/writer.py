@@ -1,0 +1,170 @@
+"""Writes to one sink from a thread of its own, in order, and tries again until the sink takes it.
+
+The loop never blocks on a sink. What waits is bounded by whoever feeds the writer: `pending_bytes` says how
+much it is.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import threading
+from collections.abc import Callable, Sequence
+from queue import SimpleQueue
+
+from scaleout.errors import SinkClosedError, SinkError
+from scaleout.sinks import Chunk, Sink
+
+RETRY_FIRST_S = 0.1
+RETRY_LONGEST_S = 5.0
+
+_log = logging.getLogger("scaleout.sink")
+
+Callback = Callable[[bool], None]
+"""Told True once the chunks are written, False if they never will be."""
+
+
+class _GivenUpError(Exception):
+    """The run ends, and the sink still doesn't take what it is given: that stays in flight."""
+
+
+class _Job:
+    __slots__ = ("callbacks", "chunks", "size")
+
+    def __init__(self) -> None:
+        self.chunks: list[Chunk] = []
+        self.callbacks: list[Callback] = []
+        self.size = 0
+
+
+class SinkWriter:
+    """The way to one sink.
+
+    Args:
+        sink: where to.
+        on_closed: called once in the loop when the sink's reader has gone for good.
+    """
+
+    def __init__(self, sink: Sink, on_closed: Callable[[], None]) -> None:
+        self.sink = sink
+        self.pending_bytes = 0
+        self.is_closed = False
+        self.is_failing = False
+        self._on_closed = on_closed
+        self._loop = asyncio.get_running_loop()
+        self._next = _Job()
+        self._busy = False
+        self._jobs: SimpleQueue[_Job | None] = SimpleQueue()
+        self._give_up = threading.Event()
+        self._idle = asyncio.Event()
+        self._idle.set()
+        self._finished = asyncio.Event()
+        self._thread = threading.Thread(target=self._work, name=f"sink {sink.uri}", daemon=True)
+        self._thread.start()
+
+    # In the loop
+
+    def write(self, chunks: Sequence[Chunk], callback: Callback) -> None:
+        """Write chunks after all that came before, then call back in the loop."""
+        if self.is_closed:
+            callback(False)
+            return
+        job = self._next
+        job.chunks.extend(chunks)
+        job.callbacks.append(callback)
+        size = sum(map(len, chunks))
+        job.size += size
+        self.pending_bytes += size
+        self._idle.clear()
+        if not self._busy:
+            self._submit()
+
+    def _submit(self) -> None:
+        job, self._next = self._next, _Job()
+        self._busy = True
+        self._jobs.put(job)
+
+    def _settle(self, job: _Job, written: bool) -> None:
+        self._busy = False
+        self.pending_bytes -= job.size
+        for callback in job.callbacks:
+            callback(written)
+        if not written and not self.is_closed:
+            self.is_closed = True
+            later, self._next = self._next, _Job()
+            self.pending_bytes -= later.size
+            for callback in later.callbacks:
+                callback(False)
+            self._on_closed()
+        if self._next.callbacks:
+            self._submit()
+        elif not self._busy:
+            self._idle.set()
+
+    async def drain(self) -> None:
+        """Wait until all that was given is written."""
+        await self._idle.wait()
+
+    async def close(self, timeout_s: float) -> None:
+        """Close the sink; what is not written within the time is given up."""
+        self._jobs.put(None)
+        try:
+            async with asyncio.timeout(timeout_s):
+                await self._finished.wait()
+        except TimeoutError:
+            self._give_up.set()
+
+    # In the thread
+
+    def _work(self) -> None:
+        is_open = False
+        while (job := self._jobs.get()) is not None:
+            try:
+                if not is_open:
+                    self._insist(self.sink.open)
+                    is_open = True
+                self._insist(lambda job=job: self.sink.write(job.chunks))  # type: ignore[misc]
+            except _GivenUpError:
+                return
+            except SinkClosedError:
+                written = False
+            else:
+                written = True
+            if not self._call(self._settle, job, written):
+                return
+        try:
+            self.sink.close()
+        except SinkError as exc:
+            _log.error("%s", exc)
+        self._call(self._finished.set)
+
+    def _insist(self, action: Callable[[], None]) -> None:
+        delay = RETRY_FIRST_S
+        while True:
+            try:
+                action()
+            except SinkClosedError:
+                raise
+            except SinkError as exc:
+                if not self.is_failing:
+                    _log.error("%s; trying again until it works", exc)
+                self.is_failing = True
+            except Exception:
+                if not self.is_failing:
+                    _log.exception("sink %s failed unexpectedly; trying again", self.sink.uri)
+                self.is_failing = True
+            else:
+                if self.is_failing:
+                    _log.warning("sink %s works again", self.sink.uri)
+                    self.is_failing = False
+                return
+            if self._give_up.wait(delay):
+                raise _GivenUpError
+            delay = min(RETRY_LONGEST_S, delay * 2)
+
+    def _call(self, function: Callable[..., None], *args: object) -> bool:
+        try:
+            self._loop.call_soon_threadsafe(function, *args)
+        except RuntimeError:  # the loop is closed
+            return False
+        return True
