@@ -1,0 +1,200 @@
+"""The command line: arguments → Config → run; subcommands; exit codes."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import NoReturn
+
+import scaleout
+from scaleout import check, demo, loading, logs, processors
+from scaleout.config import Config
+from scaleout.errors import ConfigError, MissingExtraError, WorkerError
+from scaleout.monitor import plain
+from scaleout.runner import run_checked, usable_cores
+from scaleout.simulator import command as simulate
+
+EXIT_OK = 0
+EXIT_FAILED = 1
+EXIT_USAGE = 2
+EXIT_UNACCOUNTED = 3
+
+Command = Callable[[argparse.Namespace], int]
+
+
+def main(argv: Sequence[str] | None = None) -> NoReturn:
+    """Entry point of `scaleout` and `python -m scaleout`; exits with the run's code."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    if not arguments or arguments[0] not in (*_SUBCOMMANDS, "-h", "--help", "--version"):
+        arguments.insert(0, "run")
+    namespace = _parser().parse_args(arguments)
+    command: Command = namespace.command
+    try:
+        code = command(namespace)
+    except ConfigError as exc:
+        for fault in exc.faults:
+            print(f"scaleout: {fault}", file=sys.stderr)
+        code = EXIT_USAGE
+    except MissingExtraError as exc:
+        print(f"scaleout: {exc}", file=sys.stderr)
+        code = EXIT_USAGE
+    except WorkerError as exc:
+        print(f"scaleout: {exc}", file=sys.stderr)
+        code = EXIT_FAILED
+    except KeyboardInterrupt:
+        code = EXIT_FAILED
+    sys.exit(code)
+
+
+# run
+
+_OVERRIDES = (
+    "workers",
+    "sink",
+    "duration",
+    "limit",
+    "summary",
+    "dead_letters",
+    "view",
+    "log_level",
+    "log_format",
+    "envelope",
+)
+_ENDPOINT_OVERRIDES = ("processor", "subscribe")
+
+
+def _run(namespace: argparse.Namespace) -> int:
+    given = {key: value for key in _OVERRIDES if (value := getattr(namespace, key)) is not None}
+    for_endpoints = {
+        key: value for key in _ENDPOINT_OVERRIDES if (value := getattr(namespace, key)) is not None
+    }
+    if namespace.demo:
+        if namespace.source:
+            raise ConfigError([_usage_fault("--demo", "brings its own feeds: leave the others out")])
+        return demo.run(given, for_endpoints, _run_config)
+    return _run_config(_load(namespace.source, given, for_endpoints))
+
+
+def _load(source: list[str], given: dict[str, object], for_endpoints: dict[str, object]) -> Config:
+    if not source:
+        problem = "nothing to run: give a configuration file, or URIs (ws://… or wss://…), or --demo"
+        raise ConfigError([_usage_fault("", problem)])
+    options = {"overrides": given, "endpoint_overrides": for_endpoints, "import_processors": True}
+    if any("://" in item for item in source):
+        return loading.from_uris(source, **options)  # type: ignore[arg-type]
+    if len(source) > 1:
+        raise ConfigError([_usage_fault("", f"one configuration file at a time, found {len(source)}")])
+    return loading.load(source[0], **options)  # type: ignore[arg-type]
+
+
+def _usage_fault(key: str, problem: str) -> scaleout.Fault:
+    return scaleout.Fault(loading.COMMAND_LINE, key, problem)
+
+
+def _run_config(config: Config) -> int:
+    """Run a checked configuration with its view, and turn its end into an exit code."""
+    logs.configure(config.log_level, config.log_format, config.secrets)
+    shows = config.view == "plain" or (config.view == "auto" and sys.stderr.isatty())
+    summary = run_checked(config, partial(plain.watch, out=sys.stderr) if shows else None)
+    if config.view != "none":
+        print(f"\n{plain.final_table(summary)}", file=sys.stderr)
+    elif not summary.balanced:
+        print(f"scaleout: {plain.verdict(summary)}", file=sys.stderr)
+    return EXIT_OK if summary.balanced else EXIT_UNACCOUNTED
+
+
+# check
+
+
+def _check(namespace: argparse.Namespace) -> int:
+    config = loading.load(namespace.config, import_processors=True)
+    print(check.report(config, processors.load_processors(config), config.workers or usable_cores()))
+    return EXIT_OK
+
+
+# Arguments
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="scaleout",
+        description="Consume many high-volume WebSocket feeds on all cores, without losing count of a message.",
+        epilog="Without a command, `run` is meant: scaleout --workers 4 feeds.toml",
+        allow_abbrev=False,
+    )
+    parser.add_argument("--version", action="version", version=f"scaleout {_version()}")
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    for name, (add_arguments, command, summary) in _SUBCOMMANDS.items():
+        sub = commands.add_parser(name, help=summary, description=summary, allow_abbrev=False)
+        sub.set_defaults(command=command)
+        add_arguments(sub)
+    return parser
+
+
+def _version() -> str:
+    from importlib.metadata import PackageNotFoundError, version
+
+    try:
+        return version("scaleout")
+    except PackageNotFoundError:
+        return "(not installed)"
+
+
+def _add_run_arguments(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add(
+        "source",
+        nargs="*",
+        metavar="CONFIG | URI",
+        help="a TOML or JSON file, or the feeds' ws:// or wss:// URIs",
+    )
+    add("--demo", action="store_true", help="run on a built-in feed simulator, with nothing to set up")
+    add("--workers", type=int, metavar="N", help="worker processes (default: one for each core)")
+    add("--processor", metavar="MODULE:FUNCTION", help="what each message goes through, for all endpoints")
+    add(
+        "--subscribe",
+        action="append",
+        metavar="TEXT",
+        help="message to send after every connect (repeatable)",
+    )
+    add(
+        "--sink",
+        action="append",
+        metavar="URI",
+        help="where results go: a path, - for standard output, file:PATH?rotate_size=1GiB, null: (repeatable)",
+    )
+    add(
+        "--no-envelope",
+        dest="envelope",
+        action="store_false",
+        default=None,
+        help="write results alone, without endpoint and receive time",
+    )
+    add("--duration", type=float, metavar="SECONDS", help="stop after that time")
+    add("--limit", type=int, metavar="MESSAGES", help="stop after so many messages over all endpoints")
+    add("--summary", metavar="FILE", help="write the books as JSON at the end")
+    add("--dead-letters", metavar="FILE", help="keep messages that can't be processed, as JSON lines")
+    add("--view", choices=("auto", "plain", "none"), help="a line a second: auto means on a terminal")
+    add("--log-level", choices=("debug", "info", "warning", "error"))
+    add("--log-format", choices=("text", "json"))
+
+
+def _add_check_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("config", metavar="CONFIG", help="a TOML or JSON file")
+
+
+_SUBCOMMANDS: dict[str, tuple[Callable[[argparse.ArgumentParser], None], Command, str]] = {
+    "run": (_add_run_arguments, _run, "Consume feeds until they end, or until a signal."),
+    "check": (
+        _add_check_arguments,
+        _check,
+        "Validate a configuration without connecting, and show what would run.",
+    ),
+    "simulate": (
+        simulate.add_arguments,
+        simulate.run,
+        "Serve simulated feeds on loopback, for tests, demos and load.",
+    ),
+}
