@@ -1,0 +1,152 @@
+"""Runs the program as a user does, and cleans up after it whatever happens."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+ROOT = Path(__file__).parents[1]
+DEADLINE_S = 60.0
+
+
+class Launched:
+    """A run of `python -m scaleout` in a directory of its own."""
+
+    def __init__(self, directory: Path, arguments: Sequence[str], **options: Any) -> None:
+        self.directory = directory
+        self._stderr_path = directory / "stderr.txt"
+        path = os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
+        with self._stderr_path.open("wb") as stderr:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "scaleout", *arguments],
+                cwd=directory,
+                env={**os.environ, "PYTHONPATH": path},
+                stdin=subprocess.DEVNULL,
+                stderr=stderr,
+                **{"stdout": subprocess.DEVNULL, **options},
+            )
+
+    @property
+    def stderr(self) -> str:
+        """What the run has told people so far."""
+        return self._stderr_path.read_text()
+
+    def wait(self, timeout_s: float = DEADLINE_S) -> int:
+        """Wait for the end; the exit code."""
+        return self.process.wait(timeout_s)
+
+    def stop(self, timeout_s: float = DEADLINE_S) -> int:
+        """Stop with SIGTERM and wait for the end; the exit code."""
+        self.process.send_signal(signal.SIGTERM)
+        return self.wait(timeout_s)
+
+    def wait_until(self, condition: Callable[[], object], timeout_s: float = DEADLINE_S) -> None:
+        """Wait for something to become true while the run goes on."""
+        deadline = time.monotonic() + timeout_s
+        while not condition():
+            assert self.process.poll() is None, f"the run ended early:\n{self.stderr}"
+            assert time.monotonic() < deadline, f"waited {timeout_s} s in vain:\n{self.stderr}"
+            time.sleep(0.02)
+
+    @property
+    def workers(self) -> list[psutil.Process]:
+        """The worker processes, oldest first."""
+        children = psutil.Process(self.process.pid).children()
+        found = [child for child in children if "spawn_main" in " ".join(_command_line(child))]
+        return sorted(found, key=lambda child: child.create_time())
+
+    @property
+    def memory_bytes(self) -> int:
+        """Resident memory of all processes together, shared pages counted once."""
+        total = 0
+        for process in [psutil.Process(self.process.pid), *self.workers]:
+            memory = process.memory_full_info()
+            total += memory.uss
+        return total
+
+    @property
+    def summary(self) -> Any:
+        """The summary that the run wrote."""
+        return json.loads((self.directory / "summary.json").read_bytes())
+
+    def lines(self, name: str = "out.jsonl") -> list[bytes]:
+        """What is in the sink so far, line by line; only whole lines are there."""
+        content = (self.directory / name).read_bytes()
+        assert not content or content.endswith(b"\n"), "half a line"
+        return content.splitlines()
+
+    def data(self, name: str = "out.jsonl") -> dict[str, list[bytes]]:
+        """The bytes of each result, in order, by endpoint."""
+        found: dict[str, list[bytes]] = {}
+        for line in self.lines(name):
+            head, _, data = line.partition(b',"data":')
+            found.setdefault(json.loads(head + b"}")["endpoint"], []).append(data[:-1])
+        return found
+
+    def kill(self) -> None:
+        """End the run and all its processes at once."""
+        if self.process.poll() is None:
+            family = psutil.Process(self.process.pid).children(recursive=True)
+            self.process.kill()
+            for child in family:
+                if child.is_running():
+                    child.kill()
+        self.process.wait(DEADLINE_S)
+
+
+def _command_line(process: psutil.Process) -> list[str]:
+    try:
+        found: list[str] = process.cmdline()
+    except psutil.Error:
+        return []
+    return found
+
+
+Launch = Callable[..., Launched]
+
+
+@pytest.fixture
+def launch(tmp_path: Path) -> Iterator[Launch]:
+    """Start `python -m scaleout` on a configuration (a mapping) with more arguments after it."""
+    launched: list[Launched] = []
+
+    def start(config: Mapping[str, object] | None = None, *arguments: str, **options: Any) -> Launched:
+        given = list(arguments)
+        if config is not None:
+            keys = {"sink": "out.jsonl", "summary": "summary.json", "view": "none", "workers": 2, **config}
+            (tmp_path / "feeds.json").write_text(json.dumps(keys))
+            given.append("feeds.json")
+        launched.append(Launched(tmp_path, given, **options))
+        return launched[-1]
+
+    yield start
+    for run in launched:
+        run.kill()
+
+
+@pytest.fixture
+def recorded_feeds() -> list[Path]:
+    """Recorded messages of real feeds, where they are at hand."""
+    folder = Path(os.environ.get("SCALEOUT_FEEDS", ROOT.parent / "shared" / "feeds"))
+    if not folder.is_dir():
+        pytest.skip(f"no recorded feeds in {folder}; SCALEOUT_FEEDS names another folder")
+    return sorted([*folder.glob("*.jsonl.gz"), *folder.glob("*.b64.gz")])
+
+
+@pytest.fixture
+def unused_port() -> Iterator[int]:
+    """A port of loopback that refuses connections: it is bound, and nobody listens."""
+    with socket.socket() as holder:
+        holder.bind(("127.0.0.1", 0))
+        yield holder.getsockname()[1]
