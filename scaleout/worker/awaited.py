@@ -39,7 +39,7 @@ class Awaited(Processed):
         self._loop = asyncio.get_running_loop()
         self._unfinished: deque[_Job] = deque()
         self._waiting: deque[_Job] = deque()
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks: dict[_Job, asyncio.Task[None]] = {}
         self._collecting: asyncio.Handle | None = None
         self._sources: set[Source] = set()
         self._is_holding_back = False
@@ -74,8 +74,7 @@ class Awaited(Processed):
         while self._waiting and len(self._tasks) < MAX_CONCURRENCY:
             job = self._waiting.popleft()
             task = self._loop.create_task(self._run(job))
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
+            self._tasks[job] = task
 
     async def _run(self, job: _Job) -> None:
         try:
@@ -83,6 +82,7 @@ class Awaited(Processed):
         except BaseException as exc:  # whatever it raises, a cancellation too, is this message's outcome
             job.outcome = Failure(exc)
         job.is_done = True
+        del self._tasks[job]
         if self._collecting is None:
             self._collecting = self._loop.call_soon(self._collect)
 
@@ -142,7 +142,7 @@ class Awaited(Processed):
             for job in self._waiting:
                 job.outcome, job.is_done = Failure(cut_off), True
             self._waiting.clear()
-            for task in self._tasks:
+            for task in self._tasks.values():
                 task.cancel()
             for job in self._unfinished:
                 if not job.is_done:
