@@ -31,7 +31,7 @@ def report(config: Config, processors: Mapping[str, Processor], workers: int) ->
     count = len(config.endpoints)
     facts = [
         ("endpoints", str(count)),
-        ("workers", str(workers) + (" (one for each core)" if config.workers == 0 else "")),
+        ("workers", str(workers) + (" (by default)" if config.workers == 0 else "")),
         ("sinks", ", ".join("standard output" if sink == "-" else redact_uri(sink) for sink in config.sink)),
         ("records", "with endpoint and receive time" if config.envelope else "the result alone"),
         ("ends", _end(config)),

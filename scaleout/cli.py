@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import argparse
+import difflib
 import sys
 from collections.abc import Callable, Sequence
 from functools import partial
+from importlib import metadata
 from typing import NoReturn
 
-import scaleout
 from scaleout import check, demo, loading, logs, processors
 from scaleout.config import Config
-from scaleout.errors import ConfigError, MissingExtraError, WorkerError
+from scaleout.errors import ConfigError, Fault, MissingExtraError, WorkerError
 from scaleout.monitor import plain
-from scaleout.runner import run_checked, usable_cores
+from scaleout.runner import run_checked, worker_count
 from scaleout.simulator import command as simulate
 
 EXIT_OK = 0
@@ -29,9 +30,9 @@ def main(argv: Sequence[str] | None = None) -> NoReturn:
     arguments = list(sys.argv[1:] if argv is None else argv)
     if not arguments or arguments[0] not in (*_SUBCOMMANDS, "-h", "--help", "--version"):
         arguments.insert(0, "run")
-    namespace = _parser().parse_args(arguments)
-    command: Command = namespace.command
     try:
+        namespace = _parse(arguments)
+        command: Command = namespace.command
         code = command(namespace)
     except ConfigError as exc:
         for fault in exc.faults:
@@ -89,8 +90,8 @@ def _load(source: list[str], given: dict[str, object], for_endpoints: dict[str, 
     return loading.load(source[0], **options)  # type: ignore[arg-type]
 
 
-def _usage_fault(key: str, problem: str) -> scaleout.Fault:
-    return scaleout.Fault(loading.COMMAND_LINE, key, problem)
+def _usage_fault(key: str, problem: str) -> Fault:
+    return Fault(loading.COMMAND_LINE, key, problem)
 
 
 def _run_config(config: Config) -> int:
@@ -110,15 +111,38 @@ def _run_config(config: Config) -> int:
 
 def _check(namespace: argparse.Namespace) -> int:
     config = loading.load(namespace.config, import_processors=True)
-    print(check.report(config, processors.load_processors(config), config.workers or usable_cores()))
+    print(check.report(config, processors.load_processors(config), worker_count(config)))
     return EXIT_OK
 
 
 # Arguments
 
 
+class _Parser(argparse.ArgumentParser):
+    """Reports bad usage as every other fault is reported: in one line."""
+
+    def error(self, message: str) -> NoReturn:
+        """Raise what is wrong."""
+        raise ConfigError([_usage_fault("", f"{message} (see {self.prog} --help)")])
+
+
+def _parse(arguments: Sequence[str]) -> argparse.Namespace:
+    parser = _parser()
+    namespace, unknown = parser.parse_known_args(arguments)
+    if unknown:
+        raise ConfigError([_usage_fault(each, _unknown(each, namespace.options)) for each in unknown])
+    return namespace
+
+
+def _unknown(argument: str, options: Sequence[str]) -> str:
+    if not argument.startswith("-"):
+        return "one argument too many"
+    nearest = difflib.get_close_matches(argument, options, 1)
+    return "unknown option" + (f"; did you mean {nearest[0]}?" if nearest else "")
+
+
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog="scaleout",
         description="Consume many high-volume WebSocket feeds on all cores, without losing count of a message.",
         epilog="Without a command, `run` is meant: scaleout --workers 4 feeds.toml",
@@ -128,17 +152,15 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     for name, (add_arguments, command, summary) in _SUBCOMMANDS.items():
         sub = commands.add_parser(name, help=summary, description=summary, allow_abbrev=False)
-        sub.set_defaults(command=command)
         add_arguments(sub)
+        sub.set_defaults(command=command, options=list(sub._option_string_actions))
     return parser
 
 
 def _version() -> str:
-    from importlib.metadata import PackageNotFoundError, version
-
     try:
-        return version("scaleout")
-    except PackageNotFoundError:
+        return metadata.version("scaleout")
+    except metadata.PackageNotFoundError:
         return "(not installed)"
 
 
@@ -151,7 +173,12 @@ def _add_run_arguments(parser: argparse.ArgumentParser) -> None:
         help="a TOML or JSON file, or the feeds' ws:// or wss:// URIs",
     )
     add("--demo", action="store_true", help="run on a built-in feed simulator, with nothing to set up")
-    add("--workers", type=int, metavar="N", help="worker processes (default: one for each core)")
+    add(
+        "--workers",
+        type=int,
+        metavar="N",
+        help="worker processes (default: as many as cores, or as endpoints if they are fewer)",
+    )
     add("--processor", metavar="MODULE:FUNCTION", help="what each message goes through, for all endpoints")
     add(
         "--subscribe",

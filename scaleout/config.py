@@ -79,7 +79,7 @@ class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
     endpoints: tuple[Endpoint, ...] = ()
     workers: int = 0
-    """Worker processes; 0: one for each core that this process may use."""
+    """Worker processes; 0: as many as cores that this process may use, or as endpoints if they are fewer."""
     sink: tuple[str, ...] = ("-",)
     """Where results go: paths, `-` for standard output, or URIs."""
     envelope: bool = True

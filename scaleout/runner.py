@@ -70,7 +70,7 @@ async def _serve(config: Config, watch: Watch | None, *, handle_signals: bool) -
         names = {slot: endpoint.name for slot, endpoint in enumerate(config.endpoints)}
         dead_letters = DeadLetterFile(SinkWriter(make_sink(config.dead_letters), on_sink_closed), names)
     aggregator = Aggregator(ledger, writers, dead_letters)
-    supervisor = Supervisor(config, config.workers or usable_cores(), ledger, aggregator)
+    supervisor = Supervisor(config, worker_count(config), ledger, aggregator)
     watching = asyncio.ensure_future(watch(supervisor)) if watch is not None else None
     try:
         if handle_signals:
@@ -113,6 +113,11 @@ def write_summary(summary: Summary, path: str) -> None:
     with open(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
         file.write(document + b"\n")
     part.replace(path)
+
+
+def worker_count(config: Config) -> int:
+    """How many workers a run has: as configured, else one for each usable core, but no idle ones."""
+    return config.workers or min(usable_cores(), len(config.endpoints))
 
 
 def usable_cores() -> int:

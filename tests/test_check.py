@@ -87,7 +87,7 @@ def test_every_setting_can_be_written() -> None:
         " open_timeout 1500ms, ping_interval off, ping_timeout 1m, weight 0.5, linger 100ms"
     )
     assert settings in text
-    assert "workers       4 (one for each core)" in text
+    assert "workers       4 (by default)" in text
     assert "ends          after 90s, after 1,000,000 messages, when stopped" in text
     assert "records       the result alone" in text
     assert "summary       s.json" in text
