@@ -213,13 +213,20 @@ class Simulator:
         """Every tick, bring each feed to where it should be and each of its connections along."""
         while True:
             await asyncio.sleep(self.config.tick)
-            if not self._clients:
-                continue
-            now_s = self._now_s()
-            for feed in {client.feed.plan.path: client.feed for client in self._clients}.values():
-                feed.advance(now_s)
-            for client in tuple(self._clients):
+            if self._clients:
+                self._step(self._now_s())
+
+    def _step(self, now_s: float) -> None:
+        for feed in {client.feed.plan.path: client.feed for client in self._clients}.values():
+            feed.advance(now_s)
+        for client in tuple(self._clients):
+            try:
                 client.step(now_s)
+            except Exception:
+                _logger.exception(
+                    "the simulator failed at %s; the connection is dropped", client.feed.plan.name
+                )
+                client.abort()
 
     async def _stop(self, server: Server) -> None:
         self._stopping.set()

