@@ -399,7 +399,7 @@ async def stalled_client(uri: str) -> asyncio.StreamWriter:
 def test_a_client_that_is_too_slow_is_cut(run: Run, take: Take) -> None:
     async def scenario() -> None:
         config = SimulatorConfig(
-            endpoints=1, rate=5000, message_size=16_384, max_lag=2**20, count=5000, close_timeout=0.1
+            endpoints=1, rate=1000, message_size=16_384, max_lag=2**22, count=1500, close_timeout=0.1
         )
         async with Simulator(config) as simulator:
             uri = simulator.endpoints[0].uri
