@@ -1,0 +1,182 @@
+"""From rounds to what people read: medians with their spread, ratios, warnings, a Markdown table, a JSON file."""
+
+from __future__ import annotations
+
+import os
+import platform
+import statistics
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+import msgspec
+
+from bench.cases import OURS, SIDES, Case, SideName
+from bench.measure import Round
+from bench.sides.result import SideResult
+
+PACKAGES = ("scaleout", "msgspec", "picows", "uvloop", "websockets")
+
+
+class Spread(msgspec.Struct, frozen=True):
+    """A figure over all rounds."""
+
+    median: float
+    smallest: float
+    largest: float
+
+
+class SideFigures(msgspec.Struct, frozen=True):
+    """One side over all rounds."""
+
+    messages_per_cpu_s: Spread
+    messages_per_s: Spread
+    peak_rss_bytes: Spread | None
+    ratio: Spread
+    """Messages per CPU-second of scaleout, in multiples of this side's in the same round."""
+
+
+class Report(msgspec.Struct, frozen=True):
+    """What a result file holds."""
+
+    case: str
+    title: str
+    date: str
+    machine: str
+    python: str
+    versions: dict[str, str]
+    pinning: str
+    seconds: float
+    """Time of receiving of each side in each round."""
+    figures: dict[SideName, SideFigures]
+    warnings: list[str]
+    rounds: list[Round]
+
+
+def spread(values: Sequence[float]) -> Spread:
+    """The median and the extremes."""
+    return Spread(statistics.median(values), min(values), max(values))
+
+
+def figures(rounds: Sequence[Round]) -> dict[SideName, SideFigures]:
+    """Every side's figures."""
+    return {side: _figures_of(side, rounds) for side in SIDES}
+
+
+def _figures_of(side: SideName, rounds: Sequence[Round]) -> SideFigures:
+    def over(figure: Callable[[SideResult], float]) -> Spread:
+        return spread([figure(each.results[side]) for each in rounds])
+
+    peaks = [peak for each in rounds if (peak := each.results[side].peak_rss_bytes) is not None]
+    return SideFigures(
+        messages_per_cpu_s=over(lambda result: result.messages_per_cpu_s),
+        messages_per_s=over(lambda result: result.messages_per_s),
+        peak_rss_bytes=spread(peaks) if peaks else None,
+        ratio=spread(
+            [each.results[OURS].messages_per_cpu_s / each.results[side].messages_per_cpu_s for each in rounds]
+        ),
+    )
+
+
+def warnings(rounds: Sequence[Round]) -> list[str]:
+    """What makes the figures doubtful: wrong counts, a generator at its limit."""
+    found = [
+        f"Round {number}, {side}: {fault}."
+        for number, each in enumerate(rounds, 1)
+        for side, result in each.results.items()
+        for fault in result.faults[:3]
+    ]
+    for side in SIDES:
+        limited = sum(each.is_limited_by_generator(side) for each in rounds)
+        if limited:
+            found.append(
+                f"The generator was the limit of {side} in {limited} of {len(rounds)} rounds: "
+                f"its messages per CPU-second stand, its messages per second don't."
+            )
+    return found
+
+
+def make_report(case: Case, seconds: float, pinning: str, rounds: list[Round]) -> Report:
+    """Put together what a result file holds."""
+    return Report(
+        case=case.name,
+        title=case.title,
+        date=datetime.now(UTC).isoformat(timespec="seconds"),
+        machine=_machine(),
+        python=f"{platform.python_implementation()} {platform.python_version()}",
+        versions=_versions(),
+        pinning=pinning,
+        seconds=seconds,
+        figures=figures(rounds),
+        warnings=warnings(rounds),
+        rounds=rounds,
+    )
+
+
+def markdown(report: Report) -> str:
+    """The report as a table with a few lines around it."""
+    versions = ", ".join(f"{name} {number}" for name, number in report.versions.items())
+    return "\n".join(
+        [
+            f"### {report.case}: {report.title}",
+            "",
+            f"{report.date}; {report.machine}; {report.python}; {versions}. {report.pinning}",
+            f"Median of {len(report.rounds)} rounds of {report.seconds:g} s, the extremes in brackets.",
+            "",
+            "| side | messages per CPU-second | messages per second | peak memory | scaleout is |",
+            "|---|---|---|---|---|",
+            *(_row(side, report.figures[side]) for side in SIDES),
+            *(["", *(f"**Warning**: {warning}" for warning in report.warnings)] if report.warnings else []),
+        ]
+    )
+
+
+def _row(side: SideName, figures: SideFigures) -> str:
+    peak = f"{figures.peak_rss_bytes.median / 2**20:.0f} MiB" if figures.peak_rss_bytes else "unknown"
+    ratio = figures.ratio
+    cells = [
+        SIDES[side],
+        _thousands(figures.messages_per_cpu_s),
+        f"{figures.messages_per_s.median / 1e3:,.0f} k",
+        peak,
+        "" if side == OURS else f"**{ratio.median:.2f} x** ({ratio.smallest:.2f} to {ratio.largest:.2f})",
+    ]
+    return f"| {' | '.join(cells)} |"
+
+
+def _thousands(figure: Spread) -> str:
+    low, middle, high = (value / 1e3 for value in (figure.smallest, figure.median, figure.largest))
+    return f"{middle:,.0f} k ({low:,.0f} to {high:,.0f})"
+
+
+def save(report: Report, directory: Path) -> Path:
+    """Write the report as JSON."""
+    directory.mkdir(parents=True, exist_ok=True)
+    path = directory / f"{report.case}.json"
+    path.write_bytes(msgspec.json.format(msgspec.json.encode(report), indent=2) + b"\n")
+    return path
+
+
+def _machine() -> str:
+    cores = os.cpu_count()
+    return f"{_processor()}, {cores} cores, {platform.system()} {platform.release()}"
+
+
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        lines = []
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor() or platform.machine()
+
+
+def _versions() -> dict[str, str]:
+    found = {}
+    for package in PACKAGES:
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            found[package] = "not installed"
+    return found
