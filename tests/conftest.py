@@ -23,7 +23,13 @@ DEADLINE_S = 60.0
 class Launched:
     """A run of `python -m scaleout` in a directory of its own."""
 
-    def __init__(self, directory: Path, arguments: Sequence[str], **options: Any) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        arguments: Sequence[str],
+        environment: Mapping[str, str] | None = None,
+        **options: Any,
+    ) -> None:
         self.directory = directory
         self._stderr_path = directory / "stderr.txt"
         path = os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
@@ -31,7 +37,7 @@ class Launched:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "scaleout", *arguments],
                 cwd=directory,
-                env={**os.environ, "PYTHONPATH": path},
+                env={**os.environ, "PYTHONPATH": path, **(environment or {})},
                 stdin=subprocess.DEVNULL,
                 stderr=stderr,
                 **{"stdout": subprocess.DEVNULL, **options},
@@ -126,7 +132,7 @@ def launch(tmp_path: Path) -> Iterator[Launch]:
         if config is not None:
             keys = {"sink": "out.jsonl", "summary": "summary.json", "view": "none", "workers": 2, **config}
             (tmp_path / "feeds.json").write_text(json.dumps(keys))
-            given.append("feeds.json")
+            given.insert(0, "feeds.json")
         launched.append(Launched(tmp_path, given, **options))
         return launched[-1]
 

@@ -206,6 +206,7 @@ class Supervisor:
                 )
             )
         )
+        await first_of(death, process.control.drain())
         await first_of(death, self._stopping.wait())
         if not death.done():
             worker.enter(WorkerState.STOPPING)

@@ -117,26 +117,26 @@ class SinkWriter:
     # In the thread
 
     def _work(self) -> None:
-        is_open = False
-        while (job := self._jobs.get()) is not None:
-            try:
-                if not is_open:
-                    self._insist(self.sink.open)
-                    is_open = True
-                self._insist(lambda job=job: self.sink.write(job.chunks))  # type: ignore[misc]
-            except _GivenUpError:
-                return
-            except SinkClosedError:
-                written = False
-            else:
-                written = True
-            if not self._call(self._settle, job, written):
-                return
+        try:
+            self._insist(self.sink.open)
+            while (job := self._jobs.get()) is not None:
+                if not self._call(self._settle, job, self._write(job)):
+                    return
+        except _GivenUpError:
+            return
         try:
             self.sink.close()
         except SinkError as exc:
             _log.error("%s", exc)
         self._call(self._finished.set)
+
+    def _write(self, job: _Job) -> bool:
+        """Write a job's chunks; False if they never will be."""
+        try:
+            self._insist(lambda: self.sink.write(job.chunks))
+        except SinkClosedError:
+            return False
+        return True
 
     def _insist(self, action: Callable[[], None]) -> None:
         delay = RETRY_FIRST_S

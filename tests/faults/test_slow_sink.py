@@ -70,9 +70,7 @@ def test_a_full_disk(tmp_path: Path, launch: Callable[..., Any]) -> None:
     """A file size limit stands in for the disk: the kernel refuses the write the same way."""
     limit = 2_000_000
     with SimulatorProcess(SimulatorConfig(endpoints=2, firehose=True, count=30_000)) as simulator:
-        endpoints = [
-            {"name": name, "uri": uri, "reconnect": "on_error"} for name, uri in simulator.endpoints
-        ]
+        endpoints = [{"name": name, "uri": uri, "reconnect": "on_error"} for name, uri in simulator.endpoints]
         run = launch({"endpoints": endpoints, "sink": "out.jsonl"})
         run.wait_until(lambda: (tmp_path / "out.jsonl").exists())
         process = psutil.Process(run.process.pid)

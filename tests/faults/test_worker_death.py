@@ -44,7 +44,9 @@ def test_killed_or_stopped_under_load(number: signal.Signals, launch: Callable[.
         victim = run.workers[0]
         os.kill(victim.pid, number)
         struck_at = time.time()
-        run.wait_until(lambda: sum(len(all_of) > 1 for all_of in holders(simulator.connections).values()) == 8)
+        run.wait_until(
+            lambda: sum(len(all_of) > 1 for all_of in holders(simulator.connections).values()) == 8
+        )
         back_at = max(all_of[1].opened_at for all_of in holders(simulator.connections).values() if all_of[1:])
         heartbeat_s = 0 if number == signal.SIGKILL else 3.5
         assert back_at - struck_at < RESTARTED_WITHIN_S + heartbeat_s

@@ -47,7 +47,10 @@ COUNT = 3_000
 def run_with(processors: list[str], directory: Path, launch: Callable[..., Any], **faults: int) -> Any:
     (directory / "processors.py").write_text(PROCESSORS)
     simulation = SimulatorConfig(
-        endpoints=len(processors), firehose=True, count=COUNT, faults=Faults(**faults)  # type: ignore[arg-type]
+        endpoints=len(processors),
+        firehose=True,
+        count=COUNT,
+        faults=Faults(**faults),  # type: ignore[arg-type]
     )
     with SimulatorProcess(simulation) as simulator:
         endpoints = [

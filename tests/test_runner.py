@@ -1,0 +1,121 @@
+"""The public API: `run` in a script, `serve` in a loop of the caller's."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import psutil
+import pytest
+
+import scaleout
+from scaleout.simulator import Simulator, SimulatorConfig, SimulatorProcess
+
+ROOT = Path(__file__).parents[1]
+
+
+def config_for(simulator: Simulator | SimulatorProcess, sink: Path, **keys: object) -> scaleout.Config:
+    endpoints = tuple(scaleout.Endpoint(name=name, uri=uri) for name, uri in simulator.endpoints)
+    return scaleout.Config(endpoints=endpoints, workers=2, sink=(str(sink),), **keys)  # type: ignore[arg-type]
+
+
+def test_serve_in_a_plain_asyncio_loop(tmp_path: Path) -> None:
+    async def main() -> scaleout.Summary:
+        async with Simulator(SimulatorConfig(endpoints=4, rate=2_000)) as simulator:
+            return await scaleout.serve(config_for(simulator, tmp_path / "out.jsonl", limit=500))
+
+    summary = asyncio.run(asyncio.wait_for(main(), 30))
+    assert summary.balanced
+    assert summary.totals.delivered == 500
+    assert len((tmp_path / "out.jsonl").read_bytes().splitlines()) == 500
+    assert summary.to_mapping()["version"] == 1
+
+
+def test_cancelling_serve_drains(tmp_path: Path) -> None:
+    sink = tmp_path / "out.jsonl"
+
+    async def main() -> None:
+        async with Simulator(SimulatorConfig(endpoints=4, rate=5_000)) as simulator:
+            serving = asyncio.create_task(
+                scaleout.serve(config_for(simulator, sink, summary=str(tmp_path / "summary.json")))
+            )
+            while not sink.exists() or not sink.stat().st_size:
+                await asyncio.sleep(0.02)
+            serving.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await serving
+
+    asyncio.run(asyncio.wait_for(main(), 30))
+    assert not psutil.Process().children(recursive=False) or all(
+        "spawn_main" not in " ".join(child.cmdline()) for child in psutil.Process().children()
+    )
+    assert sink.read_bytes().endswith(b"\n")
+
+
+def test_a_script_without_main_guard(tmp_path: Path) -> None:
+    """Workers don't import the program's main module, so that it isn't run again in each of them."""
+    script = tmp_path / "script.py"
+    script.write_text(
+        "import sys, scaleout\n"
+        "print('started', flush=True)\n"
+        "endpoints = tuple(scaleout.Endpoint(uri=uri, processor='handlers:double') for uri in sys.argv[1:])\n"
+        "config = scaleout.Config(endpoints=endpoints, workers=2, sink=('out.jsonl',), limit=100)\n"
+        "summary = scaleout.run(config)\n"
+        "print('balanced' if summary.balanced else 'lost')\n"
+    )
+    (tmp_path / "handlers.py").write_text(
+        "import msgspec\n"
+        "class Trade(msgspec.Struct):\n    seq: int\n"
+        "def double(trade: Trade) -> int:\n    return 2 * trade.seq\n"
+    )
+    with SimulatorProcess(SimulatorConfig(endpoints=2, rate=2_000)) as simulator:
+        ran = subprocess.run(
+            [sys.executable, script.name, *(uri for _, uri in simulator.endpoints)],
+            cwd=tmp_path,
+            env={**os.environ, "PYTHONPATH": str(ROOT)},
+            capture_output=True,
+            text=True,
+            timeout=60,
+        )
+    assert ran.stdout.split() == ["started", "balanced"], ran.stderr
+    results = [json.loads(line)["data"] for line in (tmp_path / "out.jsonl").read_bytes().splitlines()]
+    assert len(results) == 100
+    assert all(result % 2 == 0 for result in results)
+
+
+def test_all_faults_of_a_configuration_at_once() -> None:
+    with pytest.raises(scaleout.ConfigError) as caught:
+        scaleout.run(
+            scaleout.Config(
+                endpoints=(scaleout.Endpoint(uri="http://example.org", processor="no_such:thing", weight=-1),)
+            )
+        )
+    keys = {fault.key for fault in caught.value.faults}
+    assert keys == {"endpoints[0].uri", "endpoints[0].processor", "endpoints[0].weight"}
+
+
+def test_a_worker_that_never_gets_ready(tmp_path: Path) -> None:
+    """An import that fails in every worker ends the run with a reason, instead of restarting for ever."""
+    broken = tmp_path / "uvloop.py"
+    script = tmp_path / "script.py"
+    script.write_text(
+        "import pathlib, sys, scaleout\n"
+        f"pathlib.Path({str(broken)!r}).write_text('raise ImportError')\n"
+        "try:\n"
+        "    scaleout.run(scaleout.Config(endpoints=(scaleout.Endpoint(uri='ws://127.0.0.1:1/'),)))\n"
+        "except scaleout.WorkerError as exc:\n"
+        "    print(exc)\n"
+    )
+    ran = subprocess.run(
+        [sys.executable, script.name],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": f"{tmp_path}{os.pathsep}{ROOT}"},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert "worker 0 died 5 times before it was ready: exit code 1" in ran.stdout, ran.stderr
