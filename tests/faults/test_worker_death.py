@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import signal
@@ -65,7 +66,7 @@ def test_killed_or_stopped_under_load(number: signal.Signals, launch: Callable[.
     for name, numbers in numbers_of(run).items():
         books = summary["endpoints"][name]
         assert len(numbers) == books["delivered"]
-        jumps = [(a, b) for a, b in zip(numbers, numbers[1:], strict=False) if b != a + 1]
+        jumps = [(a, b) for a, b in itertools.pairwise(numbers) if b != a + 1]
         if name in restarted:
             check_one_gap(numbers, jumps, connections[name], books["lost"])
             assert books["connects"] == 2
