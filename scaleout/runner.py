@@ -22,6 +22,9 @@ from scaleout.supervisor.supervisor import Supervisor
 from scaleout.supervisor.writer import SinkWriter
 
 CLOSE_TIMEOUT_S = 5.0
+"""How long sinks may take to close, once they have taken everything."""
+LAST_CHANCE_S = 1.0
+"""The same when the time to drain was over, or a second signal came."""
 
 Watch = Callable[[Supervisor], Awaitable[None]]
 """Runs beside the supervisor and shows what goes on; cancelled at the end."""
@@ -81,7 +84,7 @@ async def _serve(config: Config, watch: Watch | None, *, handle_signals: bool) -
     finally:
         if watching is not None:
             watching.cancel()
-        await aggregator.close(CLOSE_TIMEOUT_S)
+        await aggregator.close(LAST_CHANCE_S if supervisor.is_out_of_time else CLOSE_TIMEOUT_S)
     summary = supervisor.summary()
     if config.summary is not None:
         write_summary(summary, config.summary)

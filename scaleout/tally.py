@@ -20,15 +20,13 @@ _WORD = 8
 class _SharedWords:
     """An array of unsigned 64-bit words that both ends of a spawn see.
 
-    The memory is an unlinked temporary file, so that nothing is left behind whoever dies.
+    The memory has no name in any file system, so that nothing is left behind whoever dies.
     """
 
     def __init__(self, words: int, fd: int | None = None) -> None:
         self.words = words
         if fd is None:
-            with tempfile.TemporaryFile() as file:
-                file.truncate(words * _WORD)
-                fd = os.dup(file.fileno())
+            fd = _anonymous_file(words * _WORD)
         self._fd = fd
         self._map = mmap.mmap(fd, words * _WORD)
         self.values = memoryview(self._map).cast("Q")
@@ -47,6 +45,18 @@ class _SharedWords:
 
     def __exit__(self, *exc_info: object) -> None:
         self.close()
+
+
+def _anonymous_file(size: int) -> int:
+    """A descriptor of so many zero bytes, all of them there: a hole on a full disk would be fatal later."""
+    if hasattr(os, "memfd_create"):
+        fd = os.memfd_create("scaleout-tally", os.MFD_CLOEXEC)
+    else:
+        with tempfile.TemporaryFile() as file:
+            fd = os.dup(file.fileno())
+    with open(fd, "wb", closefd=False) as file:
+        file.write(bytes(size))
+    return fd
 
 
 def _rebuild(kind: type[_SharedWords], words: int, duplicate: Any) -> _SharedWords:

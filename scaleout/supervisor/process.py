@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import multiprocessing
+import os
 import sys
 import types
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from multiprocessing.context import SpawnProcess
 from typing import Protocol
 
@@ -147,12 +149,12 @@ class WorkerProcess:
     async def wait_dead(self) -> None:
         """Wait until the process is gone, and all it had reported has been taken."""
         dead: asyncio.Future[None] = self._loop.create_future()
-        sentinel = self._process.sentinel
-        self._loop.add_reader(sentinel, _resolve, dead)
-        try:
-            await dead
-        finally:
-            self._loop.remove_reader(sentinel)
+        with _exit_descriptor(self._process) as descriptor:
+            self._loop.add_reader(descriptor, _resolve, dead)
+            try:
+                await dead
+            finally:
+                self._loop.remove_reader(descriptor)
         self._disarm()
         self._process.join()
         try:
@@ -196,21 +198,39 @@ class WorkerProcess:
         self._process.close()
 
 
+@contextmanager
+def _exit_descriptor(process: SpawnProcess) -> Iterator[int]:
+    """A descriptor that is readable once the process is gone.
+
+    The sentinel of multiprocessing also waits for children of the process that inherited its other end, so a
+    pidfd is better where the system has it.
+    """
+    if not hasattr(os, "pidfd_open"):
+        yield process.sentinel
+        return
+    assert process.pid is not None
+    descriptor = os.pidfd_open(process.pid)
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
 def _resolve(future: asyncio.Future[None]) -> None:
     if not future.done():
         future.set_result(None)
 
 
-class _without_main_module:  # reads as a phrase in `with`
-    """Keeps a spawn from importing this process's `__main__` in the child: workers don't need it.
+@contextmanager
+def _without_main_module() -> Iterator[None]:
+    """Keep a spawn from importing this process's `__main__` in the child: workers don't need it.
 
     A program that calls `scaleout.run` at its top level, without the usual guard, would otherwise run again in
     each worker.
     """
-
-    def __enter__(self) -> None:
-        self._main = sys.modules["__main__"]
-        sys.modules["__main__"] = types.ModuleType("__main__")
-
-    def __exit__(self, *exc_info: object) -> None:
-        sys.modules["__main__"] = self._main
+    main = sys.modules["__main__"]
+    sys.modules["__main__"] = types.ModuleType("__main__")
+    try:
+        yield
+    finally:
+        sys.modules["__main__"] = main

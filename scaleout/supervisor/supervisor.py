@@ -94,11 +94,17 @@ class Supervisor:
             self.stop_reason = reason
             _log.info("stopping: %s", reason)
             self._stopping.set()
+            asyncio.get_running_loop().call_later(self.config.drain_timeout, self._killed.set)
 
     def kill(self, reason: str) -> None:
-        """End at once; what is in flight is lost, and counted."""
+        """End at once; what is in flight stays so, or is lost with its worker."""
         self.stop(reason)
         self._killed.set()
+
+    @property
+    def is_out_of_time(self) -> bool:
+        """Whether a stopping run has drained for as long as it may."""
+        return self._killed.is_set()
 
     @property
     def is_stopping(self) -> bool:
@@ -126,7 +132,7 @@ class Supervisor:
                 timer.cancel()
             if self._allowance is not None:
                 self._allowance.close()
-        await first_of(self.aggregator.drain(), self._killed.wait(), timeout_s=self.config.drain_timeout)
+        await first_of(self.aggregator.drain(), self._killed.wait())
 
     # Workers
 
@@ -196,24 +202,23 @@ class Supervisor:
         death = asyncio.ensure_future(process.wait_dead())
         if burial is not None:
             # The last results of the process before come first, so that each endpoint's order holds.
-            await first_of(burial, death)
+            await first_of(burial, death, self._stopping.wait())
         process.control.send(
             Assign(
                 tuple(
                     Assignment(status.slot, status.endpoint)
                     for status in self._endpoints_of(worker)
-                    if status.state is not EndpointState.ENDED
+                    if status.state is not EndpointState.ENDED and not self.is_stopping
                 )
             )
         )
-        await first_of(death, process.control.drain())
-        await first_of(death, self._stopping.wait())
+        await first_of(process.control.drain(), death)
+        await first_of(self._stopping.wait(), death)
         if not death.done():
             worker.enter(WorkerState.STOPPING)
             process.control.send(Stop())
-            await first_of(death, self._killed.wait(), timeout_s=self.config.drain_timeout)
-            if not death.done():
-                process.kill()
+            await first_of(self._killed.wait(), death)
+            process.kill()
         await death
         return process.explain_death()
 

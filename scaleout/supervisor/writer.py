@@ -106,10 +106,11 @@ class SinkWriter:
         await self._idle.wait()
 
     async def close(self, timeout_s: float) -> None:
-        """Close the sink; what is not written within the time is given up."""
-        self._jobs.put(None)
+        """Write what was given and close the sink; what it doesn't take within the time is given up."""
         try:
             async with asyncio.timeout(timeout_s):
+                await self.drain()
+                self._jobs.put(None)
                 await self._finished.wait()
         except TimeoutError:
             self._give_up.set()
