@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-import os
 import ssl
 from collections.abc import Callable, Coroutine
 from pathlib import Path
@@ -469,16 +468,8 @@ def test_a_recording_that_cannot_be_read_is_an_error_at_once(run: Run, tmp_path:
     run(scenario())
 
 
-def feeds_directory() -> Path:
-    beside = Path(__file__).parents[3] / "shared" / "feeds"
-    return Path(os.environ.get("SCALEOUT_FEEDS", beside))
-
-
-@pytest.mark.skipif(
-    not feeds_directory().is_dir(), reason="no recorded feeds: set SCALEOUT_FEEDS to a folder of recordings"
-)
-def test_recorded_feeds_are_replayed_byte_for_byte(run: Run, take: Take) -> None:
-    files = sorted([*feeds_directory().glob("*.jsonl.gz"), *feeds_directory().glob("*.b64.gz")])
+def test_recorded_feeds_are_replayed_byte_for_byte(run: Run, take: Take, recorded_feeds: list[Path]) -> None:
+    files = recorded_feeds
 
     async def scenario() -> None:
         async with Simulator(SimulatorConfig(replay=tuple(map(str, files)), speed=0)) as simulator:
