@@ -16,6 +16,9 @@ MAX_CONCURRENCY = 100
 """Calls of one endpoint's processor at the same time."""
 HIGH_WATER_MESSAGES = 1_000
 LOW_WATER_MESSAGES = 250
+HIGH_WATER_BYTES = 4 * 2**20
+"""Of payloads; what waits is bounded by both, for feeds of small messages and of large ones."""
+LOW_WATER_BYTES = 2**20
 
 
 class _Job:
@@ -43,6 +46,8 @@ class Awaited(Processed):
         self._collecting: asyncio.Handle | None = None
         self._sources: set[Source] = set()
         self._is_holding_back = False
+        self._pending_messages = 0
+        self._pending_bytes = 0
         self._idle = asyncio.Event()
         self._idle.set()
 
@@ -56,7 +61,7 @@ class Awaited(Processed):
         """Forget a connection."""
         self._sources.discard(source)
 
-    def process(self, read: Read, payloads: list[bytes], messages: Sequence[object]) -> None:
+    def process(self, read: Read, payloads: list[bytes], messages: list[object]) -> None:
         """Line the messages up."""
         if self.processor.is_batch:
             jobs = [_Job(read, payloads, messages)]
@@ -66,6 +71,7 @@ class Awaited(Processed):
             ]
         self._unfinished.extend(jobs)
         self._waiting.extend(jobs)
+        self._count(jobs, 1)
         self._idle.clear()
         self._start()
         self._regulate()
@@ -100,6 +106,7 @@ class Awaited(Processed):
         done: list[_Job] = []
         while self._unfinished and self._unfinished[0].is_done:
             done.append(self._unfinished.popleft())
+        self._count(done, -1)
         start = 0
         while start < len(done):
             read = done[start].read
@@ -121,15 +128,19 @@ class Awaited(Processed):
             payloads = [job.payloads[0] for job in jobs]
             self.books.deliver(read, payloads, [job.outcome for job in jobs])
 
+    def _count(self, jobs: list[_Job], sign: int) -> None:
+        self._pending_messages += sign * sum(len(job.payloads) for job in jobs)
+        self._pending_bytes += sign * sum(sum(map(len, job.payloads)) for job in jobs)
+
     def _regulate(self) -> None:
-        waiting = len(self._unfinished)
-        if not self._is_holding_back and waiting > HIGH_WATER_MESSAGES:
+        messages, size = self._pending_messages, self._pending_bytes
+        if not self._is_holding_back and (messages > HIGH_WATER_MESSAGES or size > HIGH_WATER_BYTES):
             self._is_holding_back = True
-            for source in self._sources:
+            for source in tuple(self._sources):
                 source.pause_reading(self)
-        elif self._is_holding_back and waiting < LOW_WATER_MESSAGES:
+        elif self._is_holding_back and messages < LOW_WATER_MESSAGES and size < LOW_WATER_BYTES:
             self._is_holding_back = False
-            for source in self._sources:
+            for source in tuple(self._sources):
                 source.resume_reading(self)
 
     async def drain(self, timeout_s: float) -> None:
@@ -138,13 +149,14 @@ class Awaited(Processed):
             async with asyncio.timeout(timeout_s):
                 await self._idle.wait()
         except TimeoutError:
-            cut_off = TimeoutError(f"still being processed {timeout_s:g} s after the run was stopped")
-            for job in self._waiting:
-                job.outcome, job.is_done = Failure(cut_off), True
-            self._waiting.clear()
-            for task in self._tasks.values():
-                task.cancel()
-            for job in self._unfinished:
-                if not job.is_done:
-                    job.outcome, job.is_done = Failure(cut_off), True
-            self._collect()
+            self._cut_off(f"still being processed {timeout_s:g} s after the run was stopped")
+
+    def _cut_off(self, reason: str) -> None:
+        failure = Failure(TimeoutError(reason), (TimeoutError,))
+        self._waiting.clear()
+        for job in self._unfinished:
+            if not job.is_done:
+                job.outcome, job.is_done = failure, True
+        for task in self._tasks.values():
+            task.cancel()
+        self._collect()

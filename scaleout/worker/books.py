@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import traceback
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import chain
+from types import NoneType
 from typing import cast
 
 from scaleout.config import Endpoint
@@ -11,19 +12,35 @@ from scaleout.core.frames import Kind
 from scaleout.core.wire import DeadLetter
 from scaleout.errors import Reject
 from scaleout.worker.decoding import Read
-from scaleout.worker.encoding import LineEncoder, Lines
+from scaleout.worker.encoding import LineEncoder, Lines, encode_lines
 from scaleout.worker.outbox import Outbox, Tray
-
-MAX_TRACEBACK_CHARS = 8_000
+from scaleout.worker.words import text_of, traceback_of
 
 
 class Failure:
-    """Stands in the place of a result that there isn't."""
+    """Stands in the place of a result that there isn't.
 
-    __slots__ = ("exception",)
+    It keeps words alone: the exception would keep the whole read alive, through its traceback.
 
-    def __init__(self, exception: BaseException) -> None:
-        self.exception = exception
+    Args:
+        exception: why.
+        expected: exceptions that explain themselves, without their type's name and a traceback.
+    """
+
+    __slots__ = ("reason", "traceback")
+
+    def __init__(
+        self, exception: BaseException, expected: tuple[type[BaseException], ...] = (Reject,)
+    ) -> None:
+        text = text_of(exception)
+        name = type(exception).__name__
+        is_expected = isinstance(exception, expected)
+        self.reason = text if text and is_expected else f"{name}: {text}" if text else name
+        self.traceback = None if is_expected else traceback_of(exception)
+
+
+Fate = list[object] | Failure
+"""What a message has come to: its results (none: it is filtered out), or why it is dead."""
 
 
 class Books:
@@ -34,78 +51,84 @@ class Books:
         self.tray = Tray(slot)
         self._outbox = outbox
         self._linger_s = endpoint.linger
-        self.encoder = LineEncoder(endpoint.name, envelope)
+        self._encoder = LineEncoder(endpoint.name, envelope)
 
     def post(self, lines: Lines = ()) -> None:
         """Hand the tray, and lines that belong to it, to the outbox."""
         self._outbox.put(self.tray, lines, self._linger_s)
 
-    def dead_letter(self, read: Read, payload: bytes, stage: str, exception: BaseException) -> None:
-        """Count a message as dead, and keep it."""
+    def dead_letter(self, read: Read, payload: bytes, stage: str, failure: Failure) -> None:
+        """Count a message as dead, and keep it; `post` is to follow."""
         self.tray.dead_lettered += 1
-        expected = stage == "decode" or isinstance(exception, Reject)
         self._outbox.put_dead_letter(
             DeadLetter(
                 slot=self.tray.slot,
                 stage=stage,
-                reason=reason_of(exception, stage),
+                reason=failure.reason,
                 payload=payload,
                 is_text=read.kind is Kind.TEXT,
                 received_at=read.received_at,
-                traceback=None if expected else traceback_of(exception),
+                traceback=failure.traceback,
             )
         )
 
+    def deliver_lines(self, read: Read, count: int, lines: bytes) -> None:
+        """Take results that are JSON lines already, one for each of `count` messages."""
+        self.tray.delivered += count
+        self.tray.results += count
+        self.post(self._encoder.wrap(lines, read.received_at))
+
     def deliver(self, read: Read, payloads: Sequence[bytes], outcomes: Sequence[object]) -> None:
         """Take the outcome of each payload: a result, None, a `Failure`, or an iterator of results."""
-        if _PLAIN_TYPES.issuperset(map(type, outcomes)) or _are_plain(outcomes):
-            try:
-                lines = self.encoder.encode(outcomes, read.received_at)
-            except Exception:
-                pass  # one of them can't be encoded: find it
-            else:
-                self.tray.delivered += len(payloads)
-                self.tray.results += len(outcomes)
-                self.post(lines)
-                return
-        for payload, outcome in zip(payloads, outcomes, strict=True):
-            self._deliver_one(read, payload, outcome)
-
-    def _deliver_one(self, read: Read, payload: bytes, outcome: object) -> None:
-        try:
-            if isinstance(outcome, Failure):
-                raise outcome.exception
-            results = list(outcome) if isinstance(outcome, Iterator) else [outcome]
-            results = [result for result in results if result is not None]
-            lines = self.encoder.encode(results, read.received_at) if results else ()
-        except BaseException as exc:  # a processor may raise anything, also while it is iterated
-            self.dead_letter(read, payload, "process", exc)
-            self.post()
+        results = _single_results(outcomes)
+        if results is None:
+            self._deliver_mixed(read, payloads, outcomes)
             return
-        if results:
-            self.tray.delivered += 1
-            self.tray.results += len(results)
-        else:
-            self.tray.filtered += 1
+        try:
+            lines = self._encoder.encode(results, read.received_at)
+        except Exception:  # one of them can't be encoded: find it
+            self._deliver_mixed(read, payloads, outcomes)
+            return
+        self.tray.delivered += len(results)
+        self.tray.filtered += len(payloads) - len(results)
+        self.tray.results += len(results)
         self.post(lines)
+
+    def _deliver_mixed(self, read: Read, payloads: Sequence[bytes], outcomes: Sequence[object]) -> None:
+        fates = list(map(_fate, outcomes))
+        try:
+            lines = encode_lines([*chain.from_iterable(fate for fate in fates if isinstance(fate, list))])
+        except Exception:
+            lines = _encode_each(fates)
+        tray = self.tray
+        for payload, fate in zip(payloads, fates, strict=True):
+            if isinstance(fate, Failure):
+                self.dead_letter(read, payload, "process", fate)
+            elif fate:
+                tray.delivered += 1
+                tray.results += len(fate)
+            else:
+                tray.filtered += 1
+        self.post(self._encoder.wrap(lines, read.received_at))
 
     def deliver_batch(self, read: Read, payloads: Sequence[bytes], outcome: object) -> None:
         """Take the outcome of a batch as a whole: an iterable of results, None, or a `Failure`."""
-        try:
-            if isinstance(outcome, Failure):
-                raise outcome.exception
-            results = [result for result in cast(Iterable[object], outcome or ()) if result is not None]
-            lines = self.encoder.encode(results, read.received_at) if results else ()
-        except BaseException as exc:  # a processor may raise anything, also while it is iterated
+        fate = _fate_of_batch(outcome)
+        lines: Lines = ()
+        if not isinstance(fate, Failure):
+            try:
+                lines = self._encoder.encode(fate, read.received_at)
+            except Exception as exc:
+                fate = Failure(exc)
+        tray = self.tray
+        if isinstance(fate, Failure):
             for payload in payloads:
-                self.dead_letter(read, payload, "process", exc)
-            self.post()
-            return
-        if results:
-            self.tray.delivered += len(payloads)
-            self.tray.results += len(results)
+                self.dead_letter(read, payload, "process", fate)
+        elif fate:
+            tray.delivered += len(payloads)
+            tray.results += len(fate)
         else:
-            self.tray.filtered += len(payloads)
+            tray.filtered += len(payloads)
         self.post(lines)
 
 
@@ -115,29 +138,61 @@ _PLAIN_TYPES: set[type] = set()
 _MANY_TYPES = 256
 
 
-def _are_plain(outcomes: Sequence[object]) -> bool:
-    types = set(map(type, outcomes))
-    if type(None) in types or Failure in types or any(issubclass(kind, Iterator) for kind in types):
+def _are_plain(types: set[type]) -> bool:
+    if types <= _PLAIN_TYPES:
+        return True
+    if NoneType in types or any(issubclass(kind, Failure | Iterator) for kind in types):
         return False
     if len(_PLAIN_TYPES) < _MANY_TYPES:
         _PLAIN_TYPES.update(types)
     return True
 
 
-def reason_of(exception: BaseException, stage: str) -> str:
-    """Why a message is dead, in one line."""
-    try:
-        text = " ".join(str(exception).split())
-    except Exception:
-        text = ""
-    if isinstance(exception, Reject) or (stage == "decode" and text):
-        return text or "rejected"
-    return f"{type(exception).__name__}: {text}" if text else type(exception).__name__
+def _single_results(outcomes: Sequence[object]) -> Sequence[object] | None:
+    """The outcomes that aren't None, if each is one result."""
+    types = set(map(type, outcomes))
+    if _are_plain(types):
+        return outcomes
+    if NoneType not in types or not _are_plain(types - {NoneType}):
+        return None
+    return [outcome for outcome in outcomes if outcome is not None]
 
 
-def traceback_of(exception: BaseException) -> str:
-    """The exception's traceback, its end where it is very long."""
+def _fate(outcome: object) -> Fate:
+    if outcome is None:
+        return []
+    if isinstance(outcome, Failure):
+        return outcome
+    if type(outcome) in _PLAIN_TYPES or not isinstance(outcome, Iterator):
+        return [outcome]
+    return _collect(outcome)
+
+
+def _fate_of_batch(outcome: object) -> Fate:
+    if outcome is None:
+        return []
+    if isinstance(outcome, Failure):
+        return outcome
+    if isinstance(outcome, str | bytes | Mapping):
+        what = f"a batch's results come as a list or another iterable, found {type(outcome).__name__}"
+        return Failure(TypeError(what), (TypeError,))
+    return _collect(cast(Iterable[object], outcome))
+
+
+def _collect(results: Iterable[object]) -> Fate:
     try:
-        return "".join(traceback.format_exception(exception))[-MAX_TRACEBACK_CHARS:]
-    except Exception:
-        return type(exception).__name__
+        return [result for result in results if result is not None]
+    except BaseException as exc:  # a processor may raise anything, also while it is iterated
+        return Failure(exc)
+
+
+def _encode_each(fates: list[Fate]) -> bytes:
+    """Encode the results of one message after the other; what can't be encoded becomes a failure."""
+    lines: list[bytes] = []
+    for index, fate in enumerate(fates):
+        if isinstance(fate, list):
+            try:
+                lines.append(encode_lines(fate))
+            except Exception as exc:
+                fates[index] = Failure(exc)
+    return b"".join(lines)

@@ -1,13 +1,13 @@
-"""From the payloads of one read to the messages that a processor takes: all at once, or one by one.
+"""From the payloads of a read to the messages that a processor takes.
 
-All at once is the rule: one call for the whole read. Only when that fails are the payloads decoded one by one,
-so that the bad one is found and the others go on.
+Payloads are decoded one by one: joined by newlines they could be decoded in one call, which is no faster, but then
+two documents in one message and an empty message beside it would look like two good messages.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any, Protocol
+from collections.abc import Callable
+from typing import Any
 
 import msgspec
 
@@ -25,96 +25,59 @@ class Read(msgspec.Struct, gc=False):
     received_at: int
     """Unix time in ns."""
 
-    @property
-    def has_one_line_each(self) -> bool:
-        """Whether the lines of `joined` are exactly the payloads."""
-        return self.joined.count(b"\n") == len(self.payloads) - 1
-
 
 class WrongKindError(ValueError):
     """A binary message where text is wanted."""
 
 
-class Decoder(Protocol):
-    """Decodes payloads for one processor."""
+Decode = Callable[[bytes], object]
+"""From a payload to a message; raises when it is bad."""
 
-    def decode_all(self, read: Read) -> Sequence[object]:
-        """All messages of a read, one for each payload; any exception means that one of them is bad."""
-
-    def decode_one(self, payload: bytes, kind: Kind) -> object:
-        """One message; raises when it is bad."""
+Decoder = Callable[[Read], Decode | None]
+"""How to decode the payloads of a read; None: they are the messages."""
 
 
-class JSONDecoder:
+def json_decoder(wanted: Any) -> Decoder:
     """JSON to an annotated type (any JSON where the type is `object`), in either kind of message."""
+    decode: Decode = msgspec.json.Decoder(wanted).decode
 
-    def __init__(self, wanted: Any) -> None:
-        self._decoder: msgspec.json.Decoder[object] = msgspec.json.Decoder(wanted)
+    def decode_checked(payload: bytes) -> object:
+        payload.decode()
+        return decode(payload)
 
-    def decode_all(self, read: Read) -> list[object]:
-        """One call on the joined payloads."""
-        if not read.has_one_line_each:
-            return [self._decoder.decode(payload) for payload in read.payloads]
-        messages = self._decoder.decode_lines(read.joined)
-        if len(messages) != len(read.payloads):
-            raise ValueError("an empty message")
-        return messages
+    def choose(read: Read) -> Decode:
+        # Text has been checked by the connection, and msgspec does not look into strings that it skips.
+        return decode if read.kind is Kind.TEXT or read.joined.isascii() else decode_checked
 
-    def decode_one(self, payload: bytes, kind: Kind) -> object:
-        """One call on one payload."""
-        return self._decoder.decode(payload)
+    return choose
 
 
-class TextDecoder:
+def text_decoder(read: Read) -> Decode:
     """Text messages as `str`; a binary one is bad."""
-
-    def decode_all(self, read: Read) -> list[str]:
-        """The connection has seen to it that text is valid UTF-8."""
-        if read.kind is not Kind.TEXT:
-            raise WrongKindError
-        return [payload.decode() for payload in read.payloads]
-
-    def decode_one(self, payload: bytes, kind: Kind) -> str:
-        """One text message."""
-        if kind is not Kind.TEXT:
-            raise WrongKindError("a binary message where only text is taken")
-        return payload.decode()
+    return bytes.decode if read.kind is Kind.TEXT else _refuse
 
 
-class BytesDecoder:
+def bytes_decoder(read: Read) -> None:
     """Payloads as they are, of either kind."""
 
-    def decode_all(self, read: Read) -> list[bytes]:
-        """The payloads themselves."""
-        return read.payloads
 
-    def decode_one(self, payload: bytes, kind: Kind) -> bytes:
-        """The payload itself."""
-        return payload
-
-
-class EitherDecoder:
+def either_decoder(read: Read) -> Decode | None:
     """Text messages as `str`, binary ones as `bytes`."""
+    return bytes.decode if read.kind is Kind.TEXT else None
 
-    def decode_all(self, read: Read) -> list[str | bytes]:
-        """By the kind of the read."""
-        if read.kind is Kind.TEXT:
-            return [payload.decode() for payload in read.payloads]
-        return list(read.payloads)
 
-    def decode_one(self, payload: bytes, kind: Kind) -> str | bytes:
-        """By the kind of the message."""
-        return payload.decode() if kind is Kind.TEXT else payload
+def _refuse(payload: bytes) -> object:
+    raise WrongKindError("a binary message where only text is taken")
 
 
 def decoder_for(processor: Processor) -> Decoder:
     """The decoder that a processor's signature asks for."""
     match processor.payload:
         case Payload.TEXT:
-            return TextDecoder()
+            return text_decoder
         case Payload.BYTES:
-            return BytesDecoder()
+            return bytes_decoder
         case Payload.EITHER:
-            return EitherDecoder()
+            return either_decoder
         case Payload.JSON:
-            return JSONDecoder(processor.type)
+            return json_decoder(processor.type)

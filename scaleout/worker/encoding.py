@@ -1,6 +1,6 @@
 """From results to NDJSON lines: one encode call for a read, and the envelope added by one replace.
 
-An encoded result never holds a raw newline, so that the newline behind each line can be replaced by the end
+An encoded result never holds a raw line break, so that the newline behind each line can be replaced by the end
 of one envelope and the start of the next: no call per message.
 """
 
@@ -14,6 +14,31 @@ Lines = tuple[bytes | memoryview, ...]
 """Parts whose concatenation is whole lines."""
 
 _encoder = msgspec.json.Encoder()
+
+
+def encode_lines(results: Sequence[object]) -> bytes:
+    """Each result as JSON on a line of its own.
+
+    Raises:
+        Exception: whatever msgspec says of the first result that can't be encoded.
+    """
+    lines = _encoder.encode_lines(results)
+    return lines if _has_no_breaks(lines, lines.count(b"\n"), results) else _flattened(results)
+
+
+def _has_no_breaks(lines: bytes, newlines: int, results: Sequence[object]) -> bool:
+    """Whether there is a newline behind each result, and no other line break."""
+    return newlines == len(results) and b"\r" not in lines
+
+
+def _flattened(results: Sequence[object]) -> bytes:
+    """Results with pre-encoded JSON (`msgspec.Raw`) in them, which may hold line breaks."""
+    return b"".join([flatten(_encoder.encode(result)) + b"\n" for result in results])
+
+
+def flatten(document: bytes) -> bytes:
+    """The same JSON document on one line: outside of strings, which can't hold them, breaks are white space."""
+    return document.replace(b"\n", b" ").replace(b"\r", b" ")
 
 
 class LineEncoder:
@@ -34,20 +59,25 @@ class LineEncoder:
         Raises:
             Exception: whatever msgspec says of the first result that can't be encoded.
         """
+        if not self._envelope:
+            return (encode_lines(results),) if results else ()
         lines = _encoder.encode_lines(results)
-        if lines.count(b"\n") != len(results):  # pre-encoded JSON (`msgspec.Raw`) with line breaks in it
-            lines = b"".join(flatten(_encoder.encode(result)) + b"\n" for result in results)
-        return self.wrap(lines, received_at)
+        wrapped = self.wrap(lines, received_at)
+        # How much longer the envelopes made them tells how many newlines there are, without counting them.
+        newlines = (sum(map(len, wrapped)) - len(lines)) // self._envelope_size(received_at)
+        if _has_no_breaks(lines, newlines, results):
+            return wrapped
+        return self.wrap(_flattened(results), received_at)
 
     def wrap(self, lines: bytes, received_at: int) -> Lines:
         """Put the envelope around ready JSON lines, each with its newline."""
+        if not lines:
+            return ()
         if not self._envelope:
             return (lines,)
         prefix = b'%b%d,"data":' % (self._head, received_at)
         wrapped = lines.replace(b"\n", b"}\n" + prefix)
         return (prefix, memoryview(wrapped)[: -len(prefix)])
 
-
-def flatten(document: bytes) -> bytes:
-    """The same JSON document on one line: outside of strings, which can't hold them, breaks are white space."""
-    return document.replace(b"\n", b" ").replace(b"\r", b" ")
+    def _envelope_size(self, received_at: int) -> int:
+        return len(b'%b%d,"data":}' % (self._head, received_at))

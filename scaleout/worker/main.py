@@ -34,10 +34,11 @@ from scaleout.processors import load_processor
 from scaleout.tally import Allowance, Tally
 from scaleout.worker.awaited import Awaited
 from scaleout.worker.books import Books
-from scaleout.worker.decoding import BytesDecoder, TextDecoder
+from scaleout.worker.decoding import bytes_decoder, text_decoder
 from scaleout.worker.outbox import Outbox
 from scaleout.worker.pipeline import Decoded, Intake, PassThrough, Pipeline, Processed
 from scaleout.worker.session import Session
+from scaleout.worker.words import text_of
 
 ORPHAN_GRACE_S = 5.0
 """A worker whose parent died has that long to end by itself, if its loop is stuck."""
@@ -166,7 +167,9 @@ class Worker:
         try:
             pipeline = build_pipeline(endpoint, books, self._intake, session)
         except ProcessorError as exc:
-            self.report(StateChange(slot, EndpointState.ENDED, 0, str(exc)))
+            error = logger.redact(text_of(exc))
+            logger.error("%s", error)
+            self.report(StateChange(slot, EndpointState.ENDED, 0, error))
             return None
         session.deliver_to(pipeline)
         self._sessions[slot] = session
@@ -194,4 +197,4 @@ def build_pipeline(endpoint: Endpoint, books: Books, intake: Intake, session: Se
         return (Awaited if is_async else Processed)(books, intake, processor, session.send)
     if endpoint.format == "json":
         return PassThrough(books, intake)
-    return Decoded(books, intake, TextDecoder() if endpoint.format == "text" else BytesDecoder())
+    return Decoded(books, intake, text_decoder if endpoint.format == "text" else bytes_decoder)

@@ -18,6 +18,8 @@ from scaleout.worker.encoding import Lines
 
 FLUSH_BYTES = 64 * 2**10
 HIGH_WATER_BYTES = 2**20
+DEAD_LETTER_BYTES = 256
+"""What a dead letter takes beside its texts, so that letters without any fill the outbox, too."""
 
 
 class Source(Protocol):
@@ -115,7 +117,8 @@ class Outbox:
     def put_dead_letter(self, letter: DeadLetter) -> None:
         """Take a dead letter; the tray that counts it follows with `put`."""
         self._dead_letters.append(letter)
-        self.backlog_bytes += len(letter.payload) + len(letter.traceback or "")
+        texts = len(letter.payload) + len(letter.reason) + len(letter.traceback or "")
+        self.backlog_bytes += texts + DEAD_LETTER_BYTES
 
     # Emptying
 

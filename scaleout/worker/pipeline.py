@@ -6,19 +6,23 @@ goes to the dead letters alone; its neighbours go on.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from itertools import repeat
 
 import msgspec
 
 from scaleout.context import Context
 from scaleout.core.frames import Kind
+from scaleout.errors import Reject
 from scaleout.signatures import Processor
 from scaleout.tally import Allowance, Tally
 from scaleout.worker.books import Books, Failure
-from scaleout.worker.decoding import Decoder, JSONDecoder, Read, decoder_for
+from scaleout.worker.decoding import Decoder, Read, decoder_for, json_decoder
 from scaleout.worker.encoding import flatten
 from scaleout.worker.outbox import Source
+
+BAD_MESSAGE = (ValueError, RecursionError)
+"""What decoding raises because of the message, not because of code that it runs."""
 
 Sender = Callable[[str | bytes], None]
 
@@ -90,37 +94,35 @@ class Pipeline:
         """Wait for messages that are being processed; those that take longer become dead letters."""
 
 
-class PassThrough(Pipeline):
-    """No processor, JSON: checked, and passed on byte for byte."""
+def attempt_each(
+    function: Callable[..., object],
+    items: Sequence[object],
+    *further: Iterable[object],
+    expected: tuple[type[BaseException], ...] = (Reject,),
+) -> tuple[list[object], dict[int, Failure]]:
+    """Call the function with each item; whatever it raises harms that item alone.
 
-    _decoder = JSONDecoder(msgspec.Raw)
+    Args:
+        further: more arguments, at least as many as items.
+        expected: exceptions that explain themselves, so that no traceback is kept.
 
-    def handle(self, read: Read) -> None:
-        """Check all of it in one call."""
+    Returns:
+        What it returned, a `Failure` where it raised; and the failures by index.
+    """
+    outcomes: list[object] = []
+    failures: dict[int, Failure] = {}
+    rest = iter(items)
+    while True:
         try:
-            if not read.has_one_line_each or read.kind is not Kind.TEXT:
-                raise ValueError
-            self._decoder.decode_all(read)
-        except ValueError:
-            for payload in read.payloads:
-                self._pass_one(read, payload)
-            return
-        tray = self.books.tray
-        tray.delivered += len(read.payloads)
-        tray.results += len(read.payloads)
-        self.books.post(self.books.encoder.wrap(read.joined + b"\n", read.received_at))
-
-    def _pass_one(self, read: Read, payload: bytes) -> None:
-        try:
-            self._decoder.decode_one(payload, read.kind)
-            payload.decode()
-        except ValueError as exc:
-            self.books.dead_letter(read, payload, "decode", exc)
-            self.books.post()
-            return
-        self.books.tray.delivered += 1
-        self.books.tray.results += 1
-        self.books.post(self.books.encoder.wrap(flatten(payload) + b"\n", read.received_at))
+            # The loop runs in C until a call raises. What was appended before stays, and `rest` stands behind the
+            # item at fault.
+            outcomes.extend(map(function, rest, *further))
+            if len(outcomes) == len(items):
+                return outcomes, failures
+            raise RuntimeError("StopIteration was raised, which only an iterator may do")
+        except BaseException as exc:  # SystemExit and the like harm only their item, too
+            failure = failures[len(outcomes)] = Failure(exc, expected)
+            outcomes.append(failure)
 
 
 class Decoded(Pipeline):
@@ -131,33 +133,43 @@ class Decoded(Pipeline):
         self._decoder = decoder
 
     def handle(self, read: Read) -> None:
-        """Decode all in one call, one by one only if that fails."""
+        """Decode the payloads."""
+        decode = self._decoder(read)
+        if decode is None:
+            self.process(read, read.payloads, list(read.payloads))
+            return
         payloads = read.payloads
-        messages: Sequence[object]
-        try:
-            messages = self._decoder.decode_all(read)
-        except Exception:
-            payloads, messages = self._decode_each(read)
-            if not payloads:
-                return
-        self.process(read, payloads, messages)
+        messages, bad = attempt_each(decode, payloads, expected=BAD_MESSAGE)
+        if bad:
+            for index, failure in bad.items():
+                self.books.dead_letter(read, payloads[index], "decode", failure)
+            self.books.post()
+            payloads = [payload for index, payload in enumerate(payloads) if index not in bad]
+            messages = [message for index, message in enumerate(messages) if index not in bad]
+        if payloads:
+            self.process(read, payloads, messages)
 
-    def _decode_each(self, read: Read) -> tuple[list[bytes], list[object]]:
-        good: list[bytes] = []
-        messages: list[object] = []
-        for payload in read.payloads:
-            try:
-                messages.append(self._decoder.decode_one(payload, read.kind))
-            except Exception as exc:
-                self.books.dead_letter(read, payload, "decode", exc)
-            else:
-                good.append(payload)
-        self.books.post()
-        return good, messages
-
-    def process(self, read: Read, payloads: list[bytes], messages: Sequence[object]) -> None:
+    def process(self, read: Read, payloads: list[bytes], messages: list[object]) -> None:
         """Without a processor the messages are the results."""
         self.books.deliver(read, payloads, messages)
+
+
+class PassThrough(Decoded):
+    """No processor, JSON: checked, and passed on byte for byte, but on one line."""
+
+    def __init__(self, books: Books, intake: Intake) -> None:
+        super().__init__(books, intake, json_decoder(msgspec.Raw))
+
+    def process(self, read: Read, payloads: list[bytes], messages: list[object]) -> None:
+        """Pass the payloads on."""
+        run_together = b"".join(payloads)
+        if b"\n" in run_together or b"\r" in run_together:
+            lines = b"\n".join(map(flatten, payloads))
+        elif payloads is read.payloads:
+            lines = read.joined
+        else:
+            lines = b"\n".join(payloads)
+        self.books.deliver_lines(read, len(payloads), lines + b"\n")
 
 
 class Processed(Decoded):
@@ -172,30 +184,16 @@ class Processed(Decoded):
         """What the processor may know and do besides."""
         return Context(self.books.endpoint, read.received_at, self._send)
 
-    def process(self, read: Read, payloads: list[bytes], messages: Sequence[object]) -> None:
+    def process(self, read: Read, payloads: list[bytes], messages: list[object]) -> None:
         """Call the function."""
         if self.processor.is_batch:
             self._process_batch(read, payloads, messages)
         else:
-            self.books.deliver(read, payloads, self._process_each(read, messages))
+            contexts = (repeat(self.context_for(read)),) if self.processor.wants_context else ()
+            outcomes, _ = attempt_each(self.processor.function, messages, *contexts)
+            self.books.deliver(read, payloads, outcomes)
 
-    def _process_each(self, read: Read, messages: Sequence[object]) -> list[object]:
-        """The outcome of each message; the loop over them runs in C until one raises."""
-        function = self.processor.function
-        outcomes: list[object] = []
-        rest = iter(messages)
-        contexts = repeat(self.context_for(read)) if self.processor.wants_context else None
-        while True:
-            try:
-                # What was appended before an exception stays, and `rest` stands behind the message at fault.
-                outcomes.extend(map(function, rest) if contexts is None else map(function, rest, contexts))
-                if len(outcomes) == len(messages):
-                    return outcomes
-                raise RuntimeError("the processor raised StopIteration")
-            except BaseException as exc:  # SystemExit and the like harm only their message, too
-                outcomes.append(Failure(exc))
-
-    def _process_batch(self, read: Read, payloads: list[bytes], messages: Sequence[object]) -> None:
+    def _process_batch(self, read: Read, payloads: list[bytes], messages: list[object]) -> None:
         arguments = (messages, self.context_for(read)) if self.processor.wants_context else (messages,)
         outcome: object
         try:

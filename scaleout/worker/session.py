@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import ssl
 from collections.abc import Callable
 from functools import lru_cache
 from random import Random
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 from websockets.asyncio.client import connect
@@ -22,15 +23,23 @@ from scaleout.core.backoff import BackoffState
 from scaleout.core.lifecycle import EndpointState, endpoint_step
 from scaleout.errors import SendError
 from scaleout.logs import EndpointLogger
+from scaleout.secrets import redact_uri
 from scaleout.worker.connection import FeedConnection
 from scaleout.worker.outbox import Outbox
 from scaleout.worker.pipeline import Pipeline
+from scaleout.worker.words import text_of
 
 CLOSE_TIMEOUT_S = 10.0
 GOODBYE_TIMEOUT_S = 1.0
 """How long the closing handshakes of a stopping run may take, all together."""
 SEND_BUFFER_BYTES = 2**20
 """What a peer that doesn't read may leave in the write buffer before sending fails."""
+
+NORMAL_CODES = (CloseCode.NORMAL_CLOSURE, CloseCode.NO_STATUS_RCVD)
+
+T = TypeVar("T")
+
+_URI = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://\S+")
 
 OnChange = Callable[["Session"], None]
 
@@ -119,7 +128,7 @@ class Session:
     async def _connect(self) -> FeedConnection:
         endpoint = self.endpoint
         options: dict[str, Any] = {}
-        if endpoint.uri.startswith("wss:"):
+        if endpoint.uri.lower().startswith("wss:"):
             options["ssl"] = tls_context(endpoint.tls)
         connection = await connect(
             endpoint.uri,
@@ -167,9 +176,10 @@ class Session:
     def _take_leave(self, connection: FeedConnection) -> bool:
         """Note why the connection ended; whether the server ended it normally."""
         closed = connection.close_exc
-        if closed.rcvd is not None and closed.rcvd.code in (
-            CloseCode.NORMAL_CLOSURE,
-            CloseCode.NO_STATUS_RCVD,
+        if (
+            closed.rcvd is not None
+            and closed.rcvd_then_sent is not False
+            and closed.rcvd.code in NORMAL_CODES
         ):
             self._log.info("the server closed the connection normally")
             return True
@@ -177,7 +187,7 @@ class Session:
         return False
 
     def _note_error(self, error: str) -> None:
-        self.last_error = self._log.redact(error)
+        self.last_error = self._log.redact(_URI.sub(lambda found: redact_uri(found[0]), error))
         self._log.warning("%s", self.last_error)
 
     # Sending
@@ -217,26 +227,41 @@ class Session:
                 await connection.close(CloseCode.GOING_AWAY)
         except TimeoutError:
             pass
+        except Exception:  # nor may a goodbye that fails disturb those who hand over their messages
+            self._log.exception("internal error while closing the connection")
         finally:
             connection.transport.abort()
 
 
 @lru_cache(maxsize=64)
 def tls_context(tls: TLS) -> ssl.SSLContext:
-    """The TLS settings of an endpoint; the server is verified unless that was switched off."""
-    context = ssl.create_default_context(cafile=tls.ca)
+    """The TLS settings of an endpoint; the server is verified unless that was switched off.
+
+    Raises:
+        OSError: a file can't be read or isn't what it should be; the message names it.
+    """
+    context = _from_file(tls.ca, "certificate authorities", lambda: ssl.create_default_context(cafile=tls.ca))
     if not tls.verify:
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE
     if tls.cert is not None:
-        context.load_cert_chain(tls.cert, tls.key)
+        certificate = tls.cert
+        files = certificate if tls.key is None else f"{certificate}, {tls.key}"
+        _from_file(files, "client certificate", lambda: context.load_cert_chain(certificate, tls.key))
     return context
+
+
+def _from_file(name: str | None, what: str, load: Callable[[], T]) -> T:
+    try:
+        return load()
+    except OSError as exc:  # `ssl.SSLError` is one, too, and none of them says which file
+        raise OSError(f"the {what} of tls can't be read from {name}: {exc.strerror or exc}") from exc
 
 
 def _words(exc: BaseException) -> str:
     """What an exception says, with what caused it."""
-    said = str(exc) or type(exc).__name__
+    said = text_of(exc) or type(exc).__name__
     cause = exc.__cause__
-    if cause is not None and str(cause) and str(cause) not in said:
-        said = f"{said} ({cause})"
+    if cause is not None and (why := text_of(cause)) and why not in said:
+        said = f"{said} ({why})"
     return said
