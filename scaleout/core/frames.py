@@ -54,8 +54,6 @@ def scan_run(data: bytes, position: int, limit: int) -> tuple[list[bytes], int]:
             elif length == 127:
                 start = position + 10
                 length = int.from_bytes(data[position + 2 : start], "big")
-                if end < start:
-                    break
             else:
                 break
             stop = start + length
@@ -75,13 +73,9 @@ class Header(NamedTuple):
     """First byte: FIN, reserved bits and opcode."""
     masked: bool
     size: int
-    """Bytes before the payload, with the masking key that comes behind the header of a masked frame."""
+    """Bytes before the payload of an unmasked frame."""
     length: int
     """Bytes of payload."""
-
-    def is_plain(self, limit: int) -> bool:
-        """Whether the frame is plain, for a largest payload of `limit` bytes."""
-        return self.first in _PLAIN and not self.masked and self.length <= limit
 
     def is_hopeless(self, limit: int) -> bool:
         """Whether the header alone is reason enough for a client to fail the connection."""
@@ -89,19 +83,22 @@ class Header(NamedTuple):
 
 
 def read_header(data: bytes, position: int) -> Header | None:
-    """Read the header of the frame that starts at `position`; None while it is incomplete."""
+    """Read the header of the frame that starts at `position`; None while it is incomplete.
+
+    A header whose first two bytes are hopeless is taken for complete, whatever length it says.
+    """
     available = len(data) - position
     if available < 2:
         return None
     second = data[position + 1]
     length = second & 0x7F
     size = 4 if length == 126 else 10 if length == 127 else 2
-    if available < size:
-        return None
-    if size > 2:
+    if size > 2 and available >= size:
         length = int.from_bytes(data[position + 2 : position + size], "big")
-    masked = second >= 0x80
-    return Header(data[position], masked, size + 4 if masked else size, length)
+    header = Header(data[position], second >= 0x80, size, length)
+    if available < size and not header.is_hopeless(length):
+        return None
+    return header
 
 
 def first_invalid_text(payloads: list[bytes], joined: bytes) -> int | None:

@@ -39,6 +39,7 @@ class FeedConnection(ClientConnection):
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
         self._receiver: Receiver | None = None
+        self._is_receiving = True
         self._early: list[tuple[list[bytes], bytes, Kind, int]] = []
         self._upgraded = False
         self._head_tail = b""
@@ -62,9 +63,12 @@ class FeedConnection(ClientConnection):
             receiver(*batch)
 
     def discard_messages(self) -> None:
-        """Let go of all further messages: they are read, so that a close is seen, but not received."""
-        self._receiver = _discard
+        """Receive no message from now on; what comes is read all the same, so that a close is seen."""
         self._early.clear()
+        self._receive_no_more()
+
+    def _receive_no_more(self) -> None:
+        self._is_receiving = False
         for holder in tuple(self._holders):
             self.resume_reading(holder)
 
@@ -165,6 +169,8 @@ class FeedConnection(ClientConnection):
 
     def _deliver(self, payloads: list[bytes], kind: Kind) -> None:
         """Hand a batch on; invalid text in it fails the connection after the messages before it."""
+        if not self._is_receiving:
+            return
         joined = b"\n".join(payloads)
         invalid = first_invalid_text(payloads, joined) if kind is Kind.TEXT else None
         if invalid is not None:
@@ -184,7 +190,7 @@ class FeedConnection(ClientConnection):
         if self.protocol.state is State.OPEN:
             self.protocol.fail(code, reason)
             self.send_data()
-        self.discard_messages()
+        self._receive_no_more()
 
     def send_data(self) -> None:
         """Write what the protocol has to say; once that was a close, the peer has `close_timeout` to follow."""
@@ -202,13 +208,17 @@ class FeedConnection(ClientConnection):
 
     def pause_reading(self, holder: object) -> None:
         """Stop reading, so that TCP holds the sender back, until this holder and all others let go."""
+        if not self._is_receiving:
+            return
         if not self._holders and not self.transport.is_closing():
             self.transport.pause_reading()
         self._holders.add(holder)
 
     def resume_reading(self, holder: object) -> None:
         """Let go; the last holder to do so lets the connection read again."""
-        self._holders.discard(holder)
+        if holder not in self._holders:
+            return
+        self._holders.remove(holder)
         if not self._holders and not self.transport.is_closing():
             self._resumed_at = self.loop.time()
             self.transport.resume_reading()
@@ -241,7 +251,3 @@ class FeedConnection(ClientConnection):
                 return not answer.cancelled() and answer.exception() is None
             if not self._holders and self._resumed_at < asked_at:
                 return False
-
-
-def _discard(payloads: list[bytes], joined: bytes, kind: Kind, received_at: int) -> None:
-    """Receive nothing."""
