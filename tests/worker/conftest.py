@@ -32,11 +32,13 @@ class SentChannel:
         self.sent: list[Result] = []
         self.bodies: list[bytes] = []
         self.is_closed = False
+        self.was_sent = asyncio.Event()
 
     def send(self, message: Result, body: Sequence[bytes | memoryview] = ()) -> None:
         encoded = msgspec.msgpack.encode(message)
         self.sent.append(msgspec.msgpack.decode(encoded, type=Result))
         self.bodies.append(b"".join(body))
+        self.was_sent.set()
 
     async def close(self) -> None:
         self.is_closed = True
