@@ -26,14 +26,14 @@ _OPCODES = frozenset((0, 1, 2, 8, 9, 10))
 
 _SHORT = 2048
 """Payloads of fewer bytes are worth the loop in C: with longer ones, other work takes most of the time."""
-_SHORT_LENGTHS: dict[int, dict[bytes, int]] = {
-    kind: {
-        bytes((kind, length)) if length < 126 else bytes((kind, 126)) + length.to_bytes(2, "big"): length
-        for length in range(_SHORT)
-    }
-    for kind in Kind
+_SHORT_LENGTHS: dict[tuple[int, int], dict[bytes, int]] = {
+    **{(kind, 2): {bytes((kind, length)): length for length in range(126)} for kind in Kind},
+    **{
+        (kind, 4): {bytes((kind, 126, length >> 8, length & 255)): length for length in range(126, _SHORT)}
+        for kind in Kind
+    },
 }
-"""By a frame's first byte: the lengths of short payloads, by their whole header."""
+"""By the first byte and the size of a header: the length of the payload, by the header."""
 _MANY_BYTES = 4096
 """With so much data it pays to start the loop in C, and to start it again."""
 _MANY_FRAMES = 16
@@ -100,7 +100,7 @@ def _scan_short(data: bytes, position: int, first: int, payloads: list[bytes]) -
     line of Python runs: reading a header, looking it up and reading the payload are links of one chain.
     """
     header_size = 4 if data[position + 1] == 126 else 2
-    lengths = _SHORT_LENGTHS[first]
+    lengths = _SHORT_LENGTHS[first, header_size]
     stream = BytesIO(data)
     stream.seek(position)
     before = len(payloads)

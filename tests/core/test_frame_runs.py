@@ -69,6 +69,12 @@ def test_a_cut_anywhere_in_the_last_frames_is_seen(size: int) -> None:
         assert payloads == [b"x" * size] * (stop // len(whole))
 
 
+@pytest.mark.parametrize("size", [0, 1, 100])
+def test_a_frame_with_a_smaller_header_ends_the_data(size: int) -> None:
+    data = frame(b"x" * 500) * 20 + frame(b"y" * size)
+    assert scan_run(data, 0, LIMIT) == ([b"x" * 500] * 20 + [b"y" * size], len(data))
+
+
 def test_a_run_ends_before_the_other_kind() -> None:
     texts, binaries = frame(b"t" * 100) * 100, frame(b"b" * 100, Kind.BINARY) * 100
     payloads, stop = scan_run(texts + binaries, 0, LIMIT)
