@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import re
 import ssl
 from collections.abc import Callable
@@ -260,7 +261,10 @@ def _from_file(name: str | None, what: str, load: Callable[[], T]) -> T:
 
 def _words(exc: BaseException) -> str:
     """What an exception says, with what caused it."""
-    said = text_of(exc) or type(exc).__name__
+    if isinstance(exc, ConnectionError) and exc.errno:
+        said = os.strerror(exc.errno)  # "Connection refused", whatever the loop makes of it
+    else:
+        said = text_of(exc) or type(exc).__name__
     cause = exc.__cause__
     if cause is not None and (why := text_of(cause)) and why not in said:
         said = f"{said} ({why})"
