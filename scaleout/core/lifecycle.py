@@ -10,7 +10,7 @@ A worker's:
 
     STARTING ──→ READY ──→ STOPPING ──→ ENDED
         │          │          │
-        └──────────┴──────────┴──→ DEAD ──→ STARTING
+        └──────────┴──────────┴──→ DEAD ──→ STARTING       (or ENDED, for good; STARTING may stop, too)
 """
 
 from __future__ import annotations

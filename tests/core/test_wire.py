@@ -1,0 +1,77 @@
+"""What crosses the pipes comes out as it went in."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+import pytest
+
+from scaleout.config import TLS, Backoff, Endpoint
+from scaleout.core.ledger import Entry
+from scaleout.core.lifecycle import EndpointState
+from scaleout.core.wire import (
+    Assign,
+    Assignment,
+    Batch,
+    Command,
+    DeadLetter,
+    Drained,
+    Heartbeat,
+    LimitReached,
+    Ready,
+    Report,
+    Result,
+    Setup,
+    StateChange,
+    Stop,
+)
+
+ENDPOINT = Endpoint(
+    uri="wss://feed.test/",
+    name="btc",
+    headers={"X-Key": "k"},
+    subprotocols=("a", "b"),
+    tls=TLS(verify=False),
+    proxy=False,
+    subscribe=("plain", {"op": "subscribe", "args": [1, None, {"deep": True}]}, ["REQ", "x"]),
+    backoff=Backoff(initial=1),
+)
+COMMANDS = [
+    Setup(1, True, "info", "text", 1.0, 10.0, ("s3cret",)),
+    Assign((Assignment(0, ENDPOINT), Assignment(1, Endpoint(uri="ws://a.test", proxy="http://p.test")))),
+    Stop(),
+]
+REPORTS = [
+    Ready(),
+    Heartbeat(0.5, 1.5, 3),
+    StateChange(3, EndpointState.BACKOFF, 2, "refused"),
+    StateChange(3, EndpointState.LIVE, 2, None),
+    LimitReached(),
+]
+RESULTS = [
+    Batch((Entry(0, 1, 2), Entry(2)), (DeadLetter(0, "decode", "why", b"\xff", False, 7, "trace"),)),
+    Batch(()),
+    Drained(1.25),
+]
+CASES = (
+    [(message, Command) for message in COMMANDS]
+    + [(message, Report) for message in REPORTS]
+    + [(message, Result) for message in RESULTS]
+)
+
+
+@pytest.mark.parametrize(("message", "union"), CASES)
+def test_messages_survive_the_wire(message: msgspec.Struct, union: Any) -> None:
+    assert msgspec.msgpack.decode(msgspec.msgpack.encode(message), type=union) == message
+
+
+@pytest.mark.parametrize("message", COMMANDS + RESULTS)
+def test_a_message_for_somebody_else_is_an_error(message: msgspec.Struct) -> None:
+    with pytest.raises(msgspec.ValidationError):
+        msgspec.msgpack.decode(msgspec.msgpack.encode(message), type=Report)
+
+
+def test_all_kinds_of_messages_are_covered() -> None:
+    kinds = {type(message) for message, _ in CASES}
+    assert kinds == set((Command | Report | Result).__args__)
