@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from typing import TextIO
 
 from scaleout.core.ledger import Counts
 from scaleout.core.lifecycle import EndpointState, WorkerState
-from scaleout.monitor.text import compact, compact_bytes, table
+from scaleout.monitor.text import compact, compact_bytes, plural, table
 from scaleout.supervisor.status import Summary
 from scaleout.supervisor.supervisor import Supervisor
 
@@ -15,15 +16,32 @@ INTERVAL_S = 1.0
 MAX_ROWS = 40
 """Endpoints in the final table; the others are summed up in one row."""
 
+COLUMNS = {
+    "received": "received",
+    "delivered": "delivered",
+    "filtered": "filtered",
+    "dead_lettered": "dead letters",
+    "dropped": "dropped",
+    "duplicates": "duplicates",
+    "lost": "lost",
+    "in_flight": "in flight",
+}
+"""The terms of the ledger, and their names for people."""
+ALWAYS_SHOWN = ("received", "delivered", "filtered", "dead_lettered", "lost")
+"""The others are shown where there is something to show."""
+
 
 async def watch(supervisor: Supervisor, out: TextIO) -> None:
-    """Print a line a second until cancelled."""
+    """Print a line a second until cancelled, or until nobody looks."""
     loop = asyncio.get_running_loop()
     before, before_at = supervisor.ledger.total(), loop.time()
     while True:
         await asyncio.sleep(INTERVAL_S)
         total, now = supervisor.ledger.total(), loop.time()
-        print(progress(supervisor, before, total, now - before_at), file=out, flush=True)
+        try:
+            print(progress(supervisor, before, total, now - before_at), file=out, flush=True)
+        except (OSError, ValueError):  # nobody looks any more
+            return
         before, before_at = total, now
 
 
@@ -55,18 +73,19 @@ def progress(supervisor: Supervisor, before: Counts, total: Counts, elapsed_s: f
 def final_table(summary: Summary) -> str:
     """What became of the messages of each endpoint, busiest first, and a verdict in words."""
     endpoints = sorted(summary.endpoints.items(), key=lambda item: (-item[1][0].received, item[0]))
+    columns = [column for column in COLUMNS if column in ALWAYS_SHOWN or getattr(summary.totals, column)]
     rows = [
-        _row(name, counts, compact(status.connects), status.state.value)
+        _row(name, counts, columns, compact(status.connects), status.state.value)
         for name, (counts, status) in endpoints[:MAX_ROWS]
     ]
     if len(endpoints) > MAX_ROWS:
         others = Counts()
         for _, (counts, _status) in endpoints[MAX_ROWS:]:
             others.add(counts)
-        rows.append(_row(f"{len(endpoints) - MAX_ROWS} more", others, "", ""))
+        rows.append(_row(f"{len(endpoints) - MAX_ROWS} more", others, columns, "", ""))
     connects = sum(status.connects for _, (_, status) in endpoints)
-    rows.append(_row("total", summary.totals, compact(connects), ""))
-    header = ("endpoint", "received", "delivered", "filtered", "dead letters", "lost", "connects", "state")
+    rows.append(_row("total", summary.totals, columns, compact(connects), ""))
+    header = ("endpoint", *(COLUMNS[column] for column in columns), "connects", "state")
     lines = [table(header, rows), "", verdict(summary)]
     errors = [f"  {name}: {status.last_error}" for name, (_, status) in endpoints if status.last_error]
     if errors:
@@ -76,9 +95,8 @@ def final_table(summary: Summary) -> str:
     return "\n".join(lines)
 
 
-def _row(name: str, counts: Counts, connects: str, state: str) -> tuple[str, ...]:
-    numbers = (counts.received, counts.delivered, counts.filtered, counts.dead_lettered, counts.lost)
-    return (name, *(f"{number:,}" for number in numbers), connects, state)
+def _row(name: str, counts: Counts, columns: Sequence[str], connects: str, state: str) -> tuple[str, ...]:
+    return (name, *(f"{getattr(counts, column):,}" for column in columns), connects, state)
 
 
 def verdict(summary: Summary) -> str:
@@ -88,11 +106,12 @@ def verdict(summary: Summary) -> str:
     rate = total.received / summary.duration_s if summary.duration_s else 0.0
     said = (
         f"{total.received:,} messages ({compact_bytes(total.bytes)}) in {summary.duration_s:.1f} s"
-        f" = {compact(rate)} msg/s, on {len(summary.workers)} workers with {cpu_s:.1f} CPU seconds in all."
+        f" = {compact(rate)} msg/s, on {plural(len(summary.workers), 'worker')}"
+        f" with {cpu_s:.1f} CPU seconds in all."
     )
     restarts = sum(worker.restarts for worker in summary.workers)
     if restarts:
-        said += f" Workers were restarted {restarts} times."
+        said += f" Workers died and were restarted {plural(restarts, 'time')}."
     if summary.balanced:
         return f"{said}\nThe books balance: every message received is accounted for."
     return (

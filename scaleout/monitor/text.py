@@ -17,10 +17,15 @@ def compact(number: float) -> str:
 def compact_bytes(size: float) -> str:
     """A size in bytes in few characters: `950 B`, `12.3 KiB`."""
     for unit in ("B", "KiB", "MiB", "GiB"):
-        if size < 1024:
+        if size < 1023.5:
             return f"{size:.0f} {unit}" if unit == "B" or size >= 99.5 else f"{size:.1f} {unit}"
         size /= 1024
     return f"{size:.1f} TiB"
+
+
+def plural(count: int, noun: str) -> str:
+    """A count and what is counted: `1 worker`, `2 workers`."""
+    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[str]], left: int = 1) -> str:

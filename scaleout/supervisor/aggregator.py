@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterable, Sequence
 
 from scaleout.channel import Channel
@@ -58,7 +59,8 @@ class Aggregator:
                 writer.write((body,), delivery.end)
         if batch.dead_letters and self._dead_letters is not None:
             delivery.begin()
-            self._dead_letters.write(batch.dead_letters, delivery.end)
+            # Whether the letters are kept doesn't change what became of the results.
+            self._dead_letters.write(batch.dead_letters, lambda written: delivery.end(True))
         delivery.end(True)
         self._regulate()
 
@@ -94,11 +96,11 @@ class Aggregator:
             await self._dead_letters.drain()
 
     async def close(self, timeout_s: float) -> None:
-        """Close the sinks; what they don't take within the time is given up."""
-        for writer in self._writers:
-            await writer.close(timeout_s)
+        """Close the sinks, all at once; what they don't take within the time is given up."""
+        closing = [writer.close(timeout_s) for writer in self._writers]
         if self._dead_letters is not None:
-            await self._dead_letters.close(timeout_s)
+            closing.append(self._dead_letters.close(timeout_s))
+        await asyncio.gather(*closing)
 
 
 class _Delivery:

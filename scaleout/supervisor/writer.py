@@ -10,6 +10,7 @@ import asyncio
 import logging
 import threading
 from collections.abc import Callable, Sequence
+from functools import partial
 from queue import SimpleQueue
 
 from scaleout.errors import SinkClosedError, SinkError
@@ -85,21 +86,22 @@ class SinkWriter:
         self._jobs.put(job)
 
     def _settle(self, job: _Job, written: bool) -> None:
+        self._finish(job, written)
+        if not written:
+            self.is_closed = True
+            later, self._next = self._next, _Job()
+            self._finish(later, False)
+            self._on_closed()
         self._busy = False
+        if self._next.callbacks:
+            self._submit()
+        else:
+            self._idle.set()
+
+    def _finish(self, job: _Job, written: bool) -> None:
         self.pending_bytes -= job.size
         for callback in job.callbacks:
             callback(written)
-        if not written and not self.is_closed:
-            self.is_closed = True
-            later, self._next = self._next, _Job()
-            self.pending_bytes -= later.size
-            for callback in later.callbacks:
-                callback(False)
-            self._on_closed()
-        if self._next.callbacks:
-            self._submit()
-        elif not self._busy:
-            self._idle.set()
 
     async def drain(self) -> None:
         """Wait until all that was given is written."""
@@ -113,15 +115,21 @@ class SinkWriter:
                 self._jobs.put(None)
                 await self._finished.wait()
         except TimeoutError:
+            if self.pending_bytes:
+                size = f"{self.pending_bytes:,} bytes"
+                _log.error("sink %s did not take the last %s within %g s", self.sink.uri, size, timeout_s)
+        finally:
             self._give_up.set()
+            self._jobs.put(None)
 
     # In the thread
 
     def _work(self) -> None:
         try:
-            self._insist(self.sink.open)
+            is_open = self._attempt(self.sink.open)
             while (job := self._jobs.get()) is not None:
-                if not self._call(self._settle, job, self._write(job)):
+                written = is_open and self._attempt(partial(self.sink.write, job.chunks))
+                if not self._call(self._settle, job, written):
                     return
         except _GivenUpError:
             return
@@ -129,12 +137,14 @@ class SinkWriter:
             self.sink.close()
         except SinkError as exc:
             _log.error("%s", exc)
+        except Exception:
+            _log.exception("sink %s failed unexpectedly while it was closed", self.sink.uri)
         self._call(self._finished.set)
 
-    def _write(self, job: _Job) -> bool:
-        """Write a job's chunks; False if they never will be."""
+    def _attempt(self, action: Callable[[], None]) -> bool:
+        """Do it, sooner or later; False if nobody will ever read what is written."""
         try:
-            self._insist(lambda: self.sink.write(job.chunks))
+            self._insist(action)
         except SinkClosedError:
             return False
         return True

@@ -37,6 +37,8 @@ class Failure:
         is_expected = isinstance(exception, expected)
         self.reason = text if text and is_expected else f"{name}: {text}" if text else name
         self.traceback = None if is_expected else traceback_of(exception)
+        # One exception that is raised again and again would drag a traceback along that grows each time.
+        BaseException.with_traceback(exception, None)
 
 
 Fate = list[object] | Failure

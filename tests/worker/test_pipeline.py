@@ -448,6 +448,7 @@ class TestOutcomes:
 
         done = feed(fail, *[b"1"] * 200)
         assert done.counts == (200, 0, 0, 200)
+        assert len({letter.traceback for letter in done.dead}) == 1
 
 
 class TestBatchOutcomes:

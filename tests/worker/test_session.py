@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import re
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
@@ -14,8 +15,8 @@ from typing import Any
 import pytest
 from websockets.asyncio.server import ServerConnection, serve
 from websockets.exceptions import ConnectionClosed
-from websockets.frames import Close
 from websockets.http11 import Request, Response
+from websockets.utils import accept_key
 
 from scaleout.config import TLS, Backoff, Endpoint
 from scaleout.context import Context
@@ -246,15 +247,18 @@ class TestReconnect:
 
     def test_a_close_that_answers_ours_is_no_normal_end(self, run: Run, client: MakeClient) -> None:
         async def scenario() -> None:
-            async def invalid(connection: ServerConnection) -> None:
-                await connection.send("1")
-                await connection.send(b'"\xff"', text=True)
-                # Whatever the client closes with, say that all is well.
-                connection.protocol.close_rcvd = Close(1000, "")
-                with contextlib.suppress(ConnectionClosed):
-                    await connection.recv()
+            async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+                request = (await reader.readuntil(b"\r\n\r\n")).decode()
+                (key,) = re.findall("(?i)Sec-WebSocket-Key: (.*)\r", request)
+                upgrade = "HTTP/1.1 101 OK\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+                writer.write(f"{upgrade}Sec-WebSocket-Accept: {accept_key(key)}\r\n\r\n".encode())
+                writer.write(b"\x81\x011" + b"\x81\x01\xff")  # the second one isn't UTF-8
+                await reader.readexactly(1)
+                writer.write(b"\x88\x02\x03\xe8")  # closed with 1000, as if all were well
+                writer.close()
 
-            async with serving(invalid) as uri:
+            async with await asyncio.start_server(answer, "127.0.0.1", 0) as server:
+                uri = f"ws://127.0.0.1:{server.sockets[0].getsockname()[1]}"
                 started = client(uri, reconnect="on_error")
                 await started.reached(2, LIVE)
                 await started.stop()
