@@ -28,13 +28,17 @@ class _Formatter(logging.Formatter):
         return f"{whole}.{int(record.msecs):03d}Z"
 
     def _fields(self, record: logging.LogRecord) -> dict[str, object]:
-        return {field: getattr(record, field) for field in _FIELDS if hasattr(record, field)}
+        fields = {field: getattr(record, field) for field in _FIELDS if hasattr(record, field)}
+        return {
+            field: self._redact(value) if isinstance(value, str) else value for field, value in fields.items()
+        }
 
     def _message(self, record: logging.LogRecord) -> str:
         message = record.getMessage()
         if record.exc_info:
             message = f"{message}\n{self.formatException(record.exc_info)}"
-        return self._redact(message)
+        # File names may hold bytes that aren't text.
+        return self._redact(message.encode(errors="backslashreplace").decode())
 
 
 class TextFormatter(_Formatter):

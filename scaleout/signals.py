@@ -6,6 +6,7 @@ import asyncio
 import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from multiprocessing import resource_tracker
 
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
@@ -26,6 +27,8 @@ def stop_signals_call(callback: Callable[[], None]) -> Iterator[None]:
 @contextmanager
 def held_back() -> Iterator[None]:
     """Hold stop signals back; a child spawned meanwhile starts with them held back, too."""
+    # The first spawn starts multiprocessing's tracker, which would let the signals through again.
+    resource_tracker.ensure_running()
     before = signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)
     try:
         yield

@@ -76,6 +76,11 @@ class Setting(NamedTuple):
     is_compressed: bool = False
     takes_context_over: bool = True
 
+    @property
+    def is_busy(self) -> bool:
+        """Whether it pays to send many messages."""
+        return self.limit is None or self.limit > 2000
+
 
 DEFAULTS = Setting()
 
@@ -331,6 +336,17 @@ def messages(draw: st.DrawFn, setting: Setting, compressor: Compressor, data: tu
 
 
 @st.composite
+def bursts(draw: st.DrawFn) -> bytes:
+    """Many messages of a busy feed, so much that it pays to scan them faster."""
+    opcode = draw(st.sampled_from([0x81, 0x82]))
+    sizes = draw(st.lists(st.integers(0, 140), min_size=1, max_size=5))
+    burst = b"".join(frame(opcode, b"x" * size) for size in sizes)
+    if not draw(st.integers(0, 2)):
+        burst += frame(opcode, b"\xc3\xbc", draw(LENGTHS))
+    return burst * min(300, 9000 // len(burst))
+
+
+@st.composite
 def streams(draw: st.DrawFn, setting: Setting, are_valid: bool = False) -> bytes:
     """What a server may send; mostly valid frames, so that much comes before the first fault."""
     compressor = Compressor(setting)
@@ -341,8 +357,10 @@ def streams(draw: st.DrawFn, setting: Setting, are_valid: bool = False) -> bytes
             dice = 0
         if dice < 12:
             parts.append(draw(messages(setting, compressor, draw(DATA))))
-        elif dice < 16:
+        elif dice < 15:
             parts.append(draw(CONTROLS))
+        elif dice < 16 and setting.is_busy:
+            parts.append(draw(bursts()))
         elif dice < 18:
             size = draw(st.integers(-2, 2)) + (setting.limit if setting.limit is not None else 70_000)
             if are_valid and setting.limit is not None:
@@ -368,7 +386,7 @@ def streams(draw: st.DrawFn, setting: Setting, are_valid: bool = False) -> bytes
 
 SETTINGS = st.builds(
     Setting,
-    limit=st.sampled_from([1000, 1000, 130, 10, 0, None]),
+    limit=st.sampled_from([1000, 3000, 130, 10, 0, None]),
     is_compressed=st.booleans(),
     takes_context_over=st.booleans(),
 )
