@@ -10,7 +10,7 @@ from functools import partial
 from importlib import metadata
 from typing import NoReturn
 
-from scaleout import check, demo, loading, logs, processors
+from scaleout import demo, loading, logs, processors
 from scaleout.config import Config
 from scaleout.errors import ConfigError, Fault, MissingExtraError, WorkerError
 from scaleout.monitor import plain
@@ -111,7 +111,7 @@ def _run_config(config: Config) -> int:
 
 def _check(namespace: argparse.Namespace) -> int:
     config = loading.load(namespace.config, import_processors=True)
-    print(check.report(config, processors.load_processors(config), worker_count(config)))
+    print(loading.report(config, processors.load_processors(config), worker_count(config)))
     return EXIT_OK
 
 

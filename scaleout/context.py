@@ -17,10 +17,10 @@ class Context(Struct, gc=False, frozen=True, eq=False):
     _sender: Callable[[str | bytes], None]
 
     def send(self, message: str | bytes) -> None:
-        """Send a message on the connection that this one came from: `str` as text, `bytes` as binary.
+        """Send a message on the endpoint's connection: `str` as text, `bytes` as binary.
 
         Raises:
-            SendError: that connection is gone.
+            SendError: there is no connection at the moment, or its peer doesn't read what it is sent.
         """
         self._sender(message)
 

@@ -21,7 +21,7 @@ class RestartPolicy:
 
     def __init__(
         self,
-        intensity: int = 3,
+        intensity: int = 10,
         period_s: float = 60.0,
         first_delay_s: float = 1.0,
         longest_delay_s: float = 30.0,

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import msgspec
 
-from scaleout.check import report
 from scaleout.config import TLS, Backoff, Config, Endpoint
-from scaleout.loading import from_mapping
+from scaleout.loading import from_mapping, report
 from scaleout.signatures import inspect_processor
 
 EXPECTED = """\

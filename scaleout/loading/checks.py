@@ -14,7 +14,7 @@ from websockets.proxy import parse_proxy
 from websockets.uri import parse_uri
 
 from scaleout.errors import MissingExtraError
-from scaleout.reading import Check, UnusableError, WrongError, found
+from scaleout.loading.reading import Check, UnusableError, WrongError, found
 from scaleout.units import parse_duration, parse_size
 
 TOKEN = re.compile(r"[-!#$%&'*+.^_`|~0-9A-Za-z]+")

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from scaleout.checks import (
+from scaleout.config import TLS, Backoff
+from scaleout.loading.checks import (
     TOKEN,
     check_json,
     choice,
@@ -21,8 +22,7 @@ from scaleout.checks import (
     truth,
     whole_number,
 )
-from scaleout.config import TLS, Backoff
-from scaleout.reading import BAD, Check, Reader, Reading, UnusableError, WrongError, join
+from scaleout.loading.reading import BAD, Check, Reader, Reading, UnusableError, WrongError, join
 from scaleout.secrets import redact_uri
 from scaleout.sinks import check_sink
 

@@ -7,7 +7,7 @@ import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 
-from scaleout.reading import Reading, found
+from scaleout.loading.reading import Reading, found
 
 Table = Mapping[str, object]
 """Keys and values as a file has them."""

@@ -12,10 +12,10 @@ from msgspec import Struct
 
 from scaleout.config import TLS, Config, Endpoint
 from scaleout.errors import ConfigError, Fault
-from scaleout.keys import ENDPOINT_KEYS, RUN_KEYS
-from scaleout.parsing import Table, parse_file
+from scaleout.loading.keys import ENDPOINT_KEYS, RUN_KEYS
+from scaleout.loading.parsing import Table, parse_file
+from scaleout.loading.reading import BAD, Reader, Reading, found, join
 from scaleout.processors import load_or_explain
-from scaleout.reading import BAD, Reader, Reading, found, join
 from scaleout.secrets import Redactor
 
 COMMAND_LINE = "command line"

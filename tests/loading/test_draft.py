@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 
 from scaleout.config import TLS, Backoff, Config, Endpoint
 from scaleout.errors import ConfigError
-from scaleout.keys import ENDPOINT_KEYS, RUN_KEYS
 from scaleout.loading import check_config, derive_name, from_mapping, from_uris, load
+from scaleout.loading.keys import ENDPOINT_KEYS, RUN_KEYS
 
 URI = "wss://stream.example.org/ws"
 
