@@ -138,9 +138,11 @@ def test_connections_are_held_back_while_too_much_waits(
 
 def test_calls_that_hang_at_the_end_are_cut_off(desk: MakeDesk, run: Run) -> None:
     async def scenario() -> None:
+        begun: list[int] = []
         cancelled: list[int] = []
 
         async def hang(message: int) -> int:
+            begun.append(message)
             if message % 2 == 0:
                 return message
             try:
@@ -162,8 +164,10 @@ def test_calls_that_hang_at_the_end_are_cut_off(desk: MakeDesk, run: Run) -> Non
         assert {letter.traceback for letter in done.dead} == {None}
         counts = done.counts
         assert counts == (count, len(done.results), 0, len(dead))
+        begun_until_then = list(begun)
         await settle()
         assert cancelled and set(cancelled) <= set(dead)
+        assert begun == begun_until_then
         assert done.counts == counts
 
     run(scenario())

@@ -17,7 +17,9 @@ JSON = st.recursive(
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner, max_size=3),
     max_leaves=8,
 )
-RAW = JSON.map(lambda value: msgspec.Raw(json.dumps(value, indent=1).replace("\n", "\r\n").encode()))
+RAW = st.tuples(JSON, st.sampled_from(["\n", "\r\n", "\r"])).map(
+    lambda drawn: msgspec.Raw(json.dumps(drawn[0], indent=1).replace("\n", drawn[1]).encode())
+)
 
 
 @given(st.lists(JSON | RAW, max_size=5), st.text(max_size=5), st.integers(0, 2**63), st.booleans())

@@ -125,6 +125,9 @@ class TestPassThrough:
         assert letter.reason
         assert done.counts == (3, 2, 0, 1)
 
+    def test_a_carriage_return_alone_is_a_line_break_too(self, feed: Feed) -> None:
+        assert feed(None, b"[\r1]", b"2\r").data == [b"[ 1]", b"2 "]
+
     def test_invalid_utf8_in_a_binary_message_is_dead(self, feed: Feed) -> None:
         done = feed(None, b'"\xc3\xa9"', b'"\xff"', b'"\xc3', b'\xa9"', kind=Kind.BINARY)
         assert done.data == [b'"\xc3\xa9"']
