@@ -9,6 +9,7 @@ are never decoded on the way.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import socket
 import struct
@@ -24,6 +25,8 @@ MAX_HEAD_BYTES = 256 * 2**20
 MAX_BODY_BYTES = 2**31
 WRITE_HIGH_WATER_BYTES = 2**20
 WRITE_LOW_WATER_BYTES = 2**18
+SOCKET_BUFFER_BYTES = 2**20
+"""What is asked of the system, which may grant less: each switch to the other side moves as much as fits."""
 
 _LENGTHS = struct.Struct(">II")
 
@@ -76,6 +79,8 @@ class Channel(asyncio.BufferedProtocol, Generic[Incoming]):
         channel = cls(incoming, on_message, on_lost, on_writable)
         with pipe:
             end = socket.socket(fileno=os.dup(pipe.fileno()))
+        with contextlib.suppress(OSError):
+            end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SOCKET_BUFFER_BYTES)
         end.setblocking(False)
         await asyncio.get_running_loop().create_connection(lambda: channel, sock=end)
         return channel

@@ -10,7 +10,7 @@ from pathlib import Path
 import msgspec
 import uvloop
 
-from scaleout import signals
+from scaleout import memory, signals
 from scaleout.config import Config
 from scaleout.core.ledger import Ledger
 from scaleout.loading import check_config
@@ -61,6 +61,7 @@ def run_checked(config: Config, watch: Watch | None = None) -> Summary:
 
 
 async def _serve(config: Config, watch: Watch | None, *, handle_signals: bool) -> Summary:
+    memory.keep_freed()
     ledger = Ledger()
     supervisor: Supervisor
 
