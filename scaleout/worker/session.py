@@ -177,11 +177,7 @@ class Session:
     def _take_leave(self, connection: FeedConnection) -> bool:
         """Note why the connection ended; whether the server ended it normally."""
         closed = connection.close_exc
-        if (
-            closed.rcvd is not None
-            and closed.rcvd_then_sent is not False
-            and closed.rcvd.code in NORMAL_CODES
-        ):
+        if closed.rcvd is not None and closed.rcvd.code in NORMAL_CODES:
             self._log.info("the server closed the connection normally")
             return True
         self._note_error(f"connection lost: {_words(closed)}")

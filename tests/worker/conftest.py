@@ -8,6 +8,7 @@ from typing import Any, cast
 
 import msgspec
 import pytest
+import uvloop
 
 from scaleout.channel import Channel
 from scaleout.config import Endpoint
@@ -156,12 +157,16 @@ def desk() -> type[Desk]:
 
 @pytest.fixture(scope="session")
 def run() -> Callable[[Awaitable[Any]], Any]:
-    """Runs a coroutine to its end, but no longer than 30 s."""
+    """Runs a coroutine to its end on the loop that workers use, but no longer than 30 s."""
 
     async def bounded(awaitable: Awaitable[Any]) -> Any:
         return await asyncio.wait_for(awaitable, 30)
 
-    return lambda awaitable: asyncio.run(bounded(awaitable))
+    def run(awaitable: Awaitable[Any]) -> Any:
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            return runner.run(bounded(awaitable))
+
+    return run
 
 
 @pytest.fixture(scope="session")
