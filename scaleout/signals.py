@@ -26,7 +26,7 @@ def stop_signals_call(callback: Callable[[], None]) -> Iterator[None]:
 
 @contextmanager
 def held_back() -> Iterator[None]:
-    """Hold stop signals back; a child spawned meanwhile starts with them held back, too."""
+    """Hold stop signals back from this thread; a child that it spawns meanwhile starts with them held back."""
     # The first spawn starts multiprocessing's tracker, which would let the signals through again.
     resource_tracker.ensure_running()
     before = signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)

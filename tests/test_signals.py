@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
@@ -50,7 +51,7 @@ def test_signals_that_were_held_back_come_afterwards() -> None:
     before = signal.signal(signal.SIGTERM, lambda number, frame: got.append(number))
     try:
         with signals.held_back():
-            os.kill(os.getpid(), signal.SIGTERM)
+            signal.pthread_kill(threading.get_ident(), signal.SIGTERM)
             assert got == []
         assert got == [signal.SIGTERM]
         assert not signal.pthread_sigmask(signal.SIG_BLOCK, ()) & set(signals.STOP_SIGNALS)

@@ -53,7 +53,7 @@ class FeedConnection(ClientConnection):
         self._holders: set[object] = set()
         self._resumed_at = -math.inf
         limit = self.protocol.max_message_size
-        self._limit = limit if limit is not None else 1 << 63
+        self._limit = limit if limit is not None else 1 << 64
 
     def deliver_to(self, receiver: Receiver) -> None:
         """Send every message to `receiver` from now on, beginning with those that came before it was known."""

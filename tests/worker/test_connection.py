@@ -463,6 +463,7 @@ async def compare(script: Script) -> None:
 @example(Script(DEFAULTS, [frame(0x81, b"a") + frame(0x81, b"\xff")], 10_000, 1, False))
 @example(Script(DEFAULTS, [b"\x81\xff"], 0, 0, False))
 @example(Script(DEFAULTS, [b"\x83\x7f"], 0, 0, False))
+@example(Script(Setting(limit=None), [b"\x81\x7f" + b"\xff" * 8, frame(0x81, b"a")], 0, 0, False))
 def test_agrees_with_the_library_on_anything(script: Script) -> None:
     asyncio.run(compare(script))
 
