@@ -12,7 +12,7 @@ from typing import NoReturn
 from bench import report
 from bench.cases import CASES
 from bench.measure import BenchError, choose_cores, describe_cores, measure
-from scaleout.simulator.process import SimulatorError
+from scaleout.errors import SimulatorError
 
 RESULTS = Path(__file__).parent / "results"
 PEERS = ("picows",)

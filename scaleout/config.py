@@ -1,10 +1,9 @@
-"""What a run is made of, as frozen Structs. `loading.py` makes them from files and checks them."""
+"""What a run is made of, as frozen Structs. `loading` makes them from files and checks them."""
 
 from __future__ import annotations
 
 from typing import Any, Literal
 
-import msgspec
 from msgspec import Struct
 
 JSONValue = str | dict[str, Any] | list[Any]
@@ -99,5 +98,5 @@ class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A worker whose event loop is silent for so long is stuck: it is killed and restarted."""
     drain_timeout: float = 10.0
     """How long a stopping run waits for workers and sinks to take what is in flight."""
-    secrets: tuple[str, ...] = msgspec.field(default=())
+    secrets: tuple[str, ...] = ()
     """Values that came from the environment; they are blotted out of every text for people."""

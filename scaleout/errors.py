@@ -10,6 +10,7 @@ ScaleoutError
 │   └── SinkClosedError   the reader of the sink has gone for good (`| head`)
 ├── SendError             an outgoing message can't be sent on its connection
 ├── IllegalTransitionError  a state machine was asked for a step that its table doesn't have
+├── SimulatorError        a process of the simulator couldn't start, or has died
 └── Reject                raised by processors: this message goes to the dead letters
 """
 
@@ -88,6 +89,10 @@ class SendError(ScaleoutError):
 
 class IllegalTransitionError(ScaleoutError):
     """A state machine was asked for a step that its table doesn't have."""
+
+
+class SimulatorError(ScaleoutError):
+    """A process of the simulator couldn't start, or has died."""
 
 
 class Reject(ScaleoutError):

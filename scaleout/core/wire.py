@@ -91,7 +91,7 @@ class DeadLetter(Struct, frozen=True):
 
     slot: int
     stage: str
-    """`decode`, `process` or `sink`."""
+    """`decode` or `process`; what can't be encoded has failed in `process`."""
     reason: str
     payload: bytes
     is_text: bool

@@ -7,9 +7,10 @@ Both have `endpoints`, a list of (name, uri); `ca_file`, with TLS; and `connecti
 say what each client was sent.
 """
 
+from scaleout.errors import SimulatorError
 from scaleout.simulator.config import SimulatorConfig
 from scaleout.simulator.faults import Faults
-from scaleout.simulator.process import SimulatorError, SimulatorProcess
+from scaleout.simulator.process import SimulatorProcess
 from scaleout.simulator.rates import RateChange
 from scaleout.simulator.records import Attempt, ConnectionRecord, Ended
 from scaleout.simulator.server import EndpointAddress, Simulator

@@ -20,7 +20,7 @@ import msgspec
 from msgspec import Struct
 
 from scaleout import signals
-from scaleout.errors import ScaleoutError
+from scaleout.errors import ScaleoutError, SimulatorError
 from scaleout.simulator.certificates import Certificates, make_certificates
 from scaleout.simulator.config import SimulatorConfig, plan_endpoints
 from scaleout.simulator.records import Attempt, ConnectionRecord
@@ -65,10 +65,6 @@ class Report(Struct, frozen=True, tag=True):
 
 _Answer = Ready | Failed | Report
 _answers: msgspec.json.Decoder[_Answer] = msgspec.json.Decoder(_Answer)
-
-
-class SimulatorError(ScaleoutError):
-    """A simulator's process couldn't start, or has died."""
 
 
 class SimulatorProcess:

@@ -16,7 +16,7 @@ class DeadLetterRecord(msgspec.Struct, frozen=True, omit_defaults=True):
 
     endpoint: str
     stage: str
-    """`decode`, `process` or `sink`."""
+    """`decode` or `process`."""
     reason: str
     payload: str
     """The message as received: text as it is, anything else in base64."""

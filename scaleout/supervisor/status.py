@@ -71,7 +71,7 @@ class WorkerSummary(Struct, frozen=True):
 
 
 class Summary(Struct, frozen=True):
-    """What a run came to; `to_json` is what `--summary` writes."""
+    """What a run came to; `to_mapping` is what `--summary` writes."""
 
     duration_s: float
     workers: tuple[WorkerSummary, ...]
