@@ -227,7 +227,8 @@ class FeedConnection(ClientConnection):
         """Ping at intervals, and fail the connection when a pong is overdue.
 
         A pong that can't be read because this side has paused reading, or because its loop was held up, is not
-        overdue: backpressure and lag must not look like a dead server.
+        overdue, nor is one that may be waiting behind data that is still being read: backpressure and lag must
+        not look like a dead server.
         """
         assert self.ping_interval is not None
         while True:
@@ -243,11 +244,12 @@ class FeedConnection(ClientConnection):
     async def _is_answered(self, pong: Awaitable[float], timeout_s: float) -> bool:
         answer = asyncio.ensure_future(pong)
         while True:
-            asked_at = self.loop.time()
+            asked_at, last_read_at = self.loop.time(), self._read_at
             await asyncio.wait((answer,), timeout=timeout_s)
             if not answer.done():
                 await asyncio.wait((answer,), timeout=LAG_GRACE_S)
             if answer.done():
                 return not answer.cancelled() and answer.exception() is None
-            if not self._holders and self._resumed_at < asked_at:
+            is_silent = self._read_at == last_read_at
+            if is_silent and not self._holders and self._resumed_at < asked_at:
                 return False

@@ -794,6 +794,22 @@ def test_a_dead_server_is_noticed_after_reading_was_resumed() -> None:
     run_fast(main())
 
 
+def test_a_pong_behind_data_that_still_comes_is_not_overdue() -> None:
+    async def main() -> None:
+        feed = keepalive_feed()
+        Ponger(feed).is_silent = True
+        feed.listen()
+        for _ in range(20):
+            await asyncio.sleep(10)
+            feed.connection.data_received(frame(0x81, b"{}"))
+        assert feed.close_frames == []
+        await asyncio.sleep(45)
+        assert feed.close_frames == [1011]
+        feed.receive_eof()
+
+    run_fast(main())
+
+
 def test_without_a_ping_timeout_a_pong_is_never_overdue() -> None:
     async def main() -> None:
         feed = keepalive_feed()
