@@ -10,9 +10,11 @@ from functools import partial
 from importlib import metadata
 from typing import NoReturn
 
+from msgspec import Struct
+
 from scaleout import demo, loading, logs, processors
-from scaleout.config import Config
-from scaleout.errors import ConfigError, Fault, MissingExtraError, WorkerError
+from scaleout.config import Config, Endpoint
+from scaleout.errors import ConfigError, Fault, MissingExtraError, SimulatorError, WorkerError
 from scaleout.monitor import plain
 from scaleout.runner import run_checked, worker_count
 from scaleout.simulator import command as simulate
@@ -41,7 +43,7 @@ def main(argv: Sequence[str] | None = None) -> NoReturn:
     except MissingExtraError as exc:
         print(f"scaleout: {exc}", file=sys.stderr)
         code = EXIT_USAGE
-    except WorkerError as exc:
+    except (SimulatorError, WorkerError) as exc:
         print(f"scaleout: {exc}", file=sys.stderr)
         code = EXIT_FAILED
     except KeyboardInterrupt:
@@ -51,31 +53,23 @@ def main(argv: Sequence[str] | None = None) -> NoReturn:
 
 # run
 
-_OVERRIDES = (
-    "workers",
-    "sink",
-    "duration",
-    "limit",
-    "summary",
-    "dead_letters",
-    "view",
-    "log_level",
-    "log_format",
-    "envelope",
-)
-_ENDPOINT_OVERRIDES = ("processor", "subscribe")
-
 
 def _run(namespace: argparse.Namespace) -> int:
-    given = {key: value for key in _OVERRIDES if (value := getattr(namespace, key)) is not None}
-    for_endpoints = {
-        key: value for key in _ENDPOINT_OVERRIDES if (value := getattr(namespace, key)) is not None
-    }
+    given, for_endpoints = _given(namespace, Config), _given(namespace, Endpoint)
     if namespace.demo:
         if namespace.source:
             raise ConfigError([_usage_fault("--demo", "brings its own feeds: leave the others out")])
         return demo.run(given, for_endpoints, _run_config)
     return _run_config(_load(namespace.source, given, for_endpoints))
+
+
+def _given(namespace: argparse.Namespace, keys_of: type[Struct]) -> dict[str, object]:
+    """The keys of a configuration that options of the same name have set."""
+    return {
+        key: value
+        for key in keys_of.__struct_fields__
+        if (value := getattr(namespace, key, None)) is not None
+    }
 
 
 def _load(source: list[str], given: dict[str, object], for_endpoints: dict[str, object]) -> Config:
@@ -121,6 +115,11 @@ def _check(namespace: argparse.Namespace) -> int:
 class _Parser(argparse.ArgumentParser):
     """Reports bad usage as every other fault is reported: in one line."""
 
+    @property
+    def options(self) -> list[str]:
+        """Every spelling of every option."""
+        return list(self._option_string_actions)
+
     def error(self, message: str) -> NoReturn:
         """Raise what is wrong."""
         raise ConfigError([_usage_fault("", f"{message} (see {self.prog} --help)")])
@@ -153,7 +152,7 @@ def _parser() -> argparse.ArgumentParser:
     for name, (add_arguments, command, summary) in _SUBCOMMANDS.items():
         sub = commands.add_parser(name, help=summary, description=summary, allow_abbrev=False)
         add_arguments(sub)
-        sub.set_defaults(command=command, options=list(sub._option_string_actions))
+        sub.set_defaults(command=command, options=sub.options)
     return parser
 
 

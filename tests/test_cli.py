@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from scaleout import cli
+from scaleout.errors import SimulatorError, WorkerError
 from scaleout.simulator import SimulatorConfig, SimulatorProcess
 
 
@@ -51,6 +52,17 @@ def test_bad_usage_is_one_line_and_code_2(
     assert expected in err
     assert len(err.splitlines()) == 1
     assert err.startswith("scaleout: ")
+
+
+@pytest.mark.parametrize("error", [SimulatorError, WorkerError])
+def test_what_cannot_start_is_one_line_and_code_1(
+    error: type[Exception], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*given: object) -> int:
+        raise error("it died")
+
+    monkeypatch.setattr("scaleout.demo.run", fail)
+    assert outcome(capsys, "--demo") == (1, "", "scaleout: it died\n")
 
 
 def test_help_names_every_command(capsys: pytest.CaptureFixture[str]) -> None:
