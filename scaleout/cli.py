@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import difflib
 import sys
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -15,6 +14,7 @@ from msgspec import Struct
 from scaleout import demo, loading, logs, processors
 from scaleout.config import Config, Endpoint
 from scaleout.errors import ConfigError, Fault, MissingExtraError, SimulatorError, WorkerError
+from scaleout.hints import did_you_mean
 from scaleout.monitor import plain
 from scaleout.runner import run_checked, worker_count
 from scaleout.simulator import command as simulate
@@ -136,8 +136,7 @@ def _parse(arguments: Sequence[str]) -> argparse.Namespace:
 def _unknown(argument: str, options: Sequence[str]) -> str:
     if not argument.startswith("-"):
         return "one argument too many"
-    nearest = difflib.get_close_matches(argument, options, 1)
-    return "unknown option" + (f"; did you mean {nearest[0]}?" if nearest else "")
+    return f"unknown option{did_you_mean(argument, options)}"
 
 
 def _parser() -> argparse.ArgumentParser:

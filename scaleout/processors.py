@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import functools
 import importlib
 import sys
@@ -11,21 +10,10 @@ import types
 from pathlib import Path
 
 from scaleout.config import Config
-from scaleout.context import Context
 from scaleout.errors import ConfigError, Fault, ProcessorError
+from scaleout.hints import did_you_mean
 from scaleout.secrets import Redactor
-from scaleout.signatures import Payload, Processor, inspect_processor
-
-__all__ = [
-    "Context",
-    "Payload",
-    "Processor",
-    "inspect_processor",
-    "load_or_explain",
-    "load_processor",
-    "load_processors",
-    "make_cwd_importable",
-]
+from scaleout.signatures import Processor, inspect_processor
 
 
 def make_cwd_importable() -> None:
@@ -125,8 +113,7 @@ def _attribute(owner: object, name: str, where: str) -> object:
     try:
         return getattr(owner, name)
     except AttributeError:
-        nearest = difflib.get_close_matches(name, dir(owner), 1)
-        hint = f"; did you mean {nearest[0]!r}?" if nearest else ""
+        hint = did_you_mean(name, dir(owner), repr)
         raise ProcessorError(f"{where} has no attribute {name!r}{hint}") from None
     except Exception as error:
         raise ProcessorError(f"{where}.{name} can't be read: {type(error).__name__}: {error}") from error

@@ -11,7 +11,8 @@ import pytest
 
 from scaleout.config import Config, Endpoint
 from scaleout.errors import ConfigError, ProcessorError
-from scaleout.processors import Payload, load_processor, load_processors, make_cwd_importable
+from scaleout.processors import load_processor, load_processors, make_cwd_importable
+from scaleout.signatures import Payload
 
 numbers = itertools.count()
 
@@ -57,7 +58,7 @@ def test_the_current_directory_is_added_once(write: Write, tmp_path: Path) -> No
 
 def test_postponed_annotations(write: Write) -> None:
     name = write(
-        "from __future__ import annotations\nimport msgspec\nfrom scaleout.processors import Context\n"
+        "from __future__ import annotations\nimport msgspec\nfrom scaleout.context import Context\n"
         "class Trade(msgspec.Struct):\n    price: float\n"
         "def f(trades: list[Trade], context: Context): ...\n"
     )

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import datetime
-import difflib
 import json
 import re
 from collections.abc import Callable, Collection, Mapping
 from typing import Final
 
 from scaleout.errors import Fault
+from scaleout.hints import did_you_mean
 
 BAD: Final = object()
 """What a reader returns for a value it reported a fault for."""
@@ -152,10 +152,8 @@ def join(path: str, key: object) -> str:
 
 def suggestion(key: str, known: Collection[str]) -> str:
     """The end of a sentence about an unknown key: the nearest known one, or all where they are few."""
-    nearest = difflib.get_close_matches(key.lower().replace("-", "_"), known, 1)
-    if nearest:
-        return f'; did you mean "{nearest[0]}"?'
-    return f"; known are {', '.join(known)}" if len(known) < 6 else ""
+    hint = did_you_mean(key.lower().replace("-", "_"), known, json.dumps)
+    return hint or (f"; known are {', '.join(known)}" if len(known) < 6 else "")
 
 
 def found(raw: object, show: Callable[[str], str] = str) -> str:

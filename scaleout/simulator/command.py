@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import difflib
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,6 +12,7 @@ import msgspec
 
 from scaleout import signals
 from scaleout.errors import ConfigError, ScaleoutError
+from scaleout.hints import did_you_mean
 from scaleout.simulator.config import MIXED, EndpointPlan, SimulatorConfig, plan_endpoints
 from scaleout.simulator.dialects import dialect, dialect_names
 from scaleout.simulator.faults import Faults
@@ -180,9 +180,7 @@ def _fault(text: str) -> tuple[str, object]:
     name, _, value = text.partition("=")
     known = Faults.__struct_fields__
     if name not in known:
-        near = difflib.get_close_matches(name, known, n=1)
-        hint = f"; did you mean {near[0]}?" if near else ""
-        raise argparse.ArgumentTypeError(f"unknown fault {name!r}{hint}")
+        raise argparse.ArgumentTypeError(f"unknown fault {name!r}{did_you_mean(name, known)}")
     try:
         return name, getattr(msgspec.convert({name: value}, Faults, strict=False), name)
     except msgspec.ValidationError as error:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import os
 import re
 import stat
@@ -14,6 +13,7 @@ from urllib.parse import unquote
 import msgspec
 
 from scaleout.errors import ConfigError, Fault, MissingExtraError
+from scaleout.hints import did_you_mean
 from scaleout.sinks.archive import ENDINGS, Compression, require
 from scaleout.sinks.base import Sink
 from scaleout.sinks.file import FileSink
@@ -121,12 +121,11 @@ def parse(uri: str) -> Target:
     scheme, rest = match.groups()
     read = SCHEMES.get(scheme.lower())
     if read is None:
-        nearest = difflib.get_close_matches(scheme.lower(), SCHEMES, n=1)
-        hint = f"; did you mean {nearest[0]}:" if nearest else ""
         known = ", ".join(f"{known}:" for known in SCHEMES)
+        hint = did_you_mean(scheme.lower(), SCHEMES, "{}:".format)
         raise ValueError(
-            f"unknown kind of sink {scheme}: (known: {known}, a path, or - for standard output){hint};"
-            f" for a file of that name write ./{uri}"
+            f"unknown kind of sink {scheme}: (known: {known}, a path, or - for standard output);"
+            f" for a file of that name write ./{uri}{hint}"
         )
     return read(rest)
 
@@ -159,8 +158,7 @@ def parse_rotation(query: str) -> Rotation:
     for option in query.split("&"):
         key, _, value = option.partition("=")
         if key not in OPTIONS:
-            nearest = difflib.get_close_matches(key, OPTIONS, n=1)
-            hint = f"; did you mean {nearest[0]}" if nearest else ""
+            hint = did_you_mean(key, OPTIONS)
             raise ValueError(f"unknown option {key!r} (known: {', '.join(OPTIONS)}){hint}")
         if key in values:
             raise ValueError(f"option {key} is given twice")

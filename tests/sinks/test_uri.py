@@ -52,7 +52,8 @@ def test_is_understood(uri: str, target: Target) -> None:
         ("", "found nothing"),
         (
             "nul:",
-            "nul: (known: file:, null:, a path, or - for standard output); did you mean null:",
+            "nul: (known: file:, null:, a path, or - for standard output); for a file of that name write ./nul:;"
+            " did you mean null:?",
         ),
         ("kafka://host/topic", "unknown kind of sink kafka:"),
         ("trades:btc", "for a file of that name write ./trades:btc"),
