@@ -28,19 +28,20 @@ class Case(Struct, frozen=True):
     name: str
     title: str
     simulator: SimulatorConfig
+    """With twice the endpoints: a side may need two runs, and each has to be the first to connect."""
     connections: int
 
 
 def bulk(connections: int = 1) -> Case:
     """Saturated connections: as many messages in a read as fit."""
     what = "one saturated connection" if connections == 1 else f"{connections} saturated connections"
-    return Case("bulk", what, SimulatorConfig(endpoints=connections, firehose=True), connections)
+    return Case("bulk", what, SimulatorConfig(endpoints=2 * connections, firehose=True), connections)
 
 
 def many(connections: int = MANY_CONNECTIONS) -> Case:
     """Many slow connections: one message in a read, so that the cost is by the read."""
     config = SimulatorConfig(
-        endpoints=connections, rate=MANY_PER_S, zipf=0.0, tick=connections / MANY_PER_S, lossless=True
+        endpoints=2 * connections, rate=2 * MANY_PER_S, zipf=0.0, tick=connections / MANY_PER_S, lossless=True
     )
     title = f"{connections} connections, {MANY_PER_S:,.0f} messages a second in total, one in a read"
     return Case("many", title, config, connections)

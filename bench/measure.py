@@ -69,10 +69,22 @@ def run_side(
 ) -> SideResult:
     """Run one side in a process of its own.
 
+    Args:
+        uris: the first half is for all sides, the second for one that has two runs.
+
     Raises:
         BenchError: it failed; its standard error has been passed on.
     """
-    command = [sys.executable, "-m", f"bench.sides.{side}", *uris, str(seconds)]
+    half = len(uris) // 2
+    command = [
+        sys.executable,
+        "-m",
+        f"bench.sides.{side}",
+        *uris[:half],
+        str(seconds),
+        "--spare",
+        *uris[half:],
+    ]
     if cores is not None:
         command += ["--core", str(cores.side)]
     try:
@@ -92,28 +104,32 @@ def measure(
     Raises:
         BenchError: a side failed.
     """
+    measured = []
+    for number in range(rounds):
+        results: dict[SideName, SideResult] = {}
+        loads: dict[SideName, float | None] = {}
+        for side in list(SIDES) if number % 2 == 0 else list(reversed(SIDES)):
+            results[side], loads[side] = _measure_side(side, case, seconds, cores)
+            progress(
+                f"{case.name} {number + 1}/{rounds} {side}: "
+                f"{results[side].messages_per_cpu_s:,.0f} messages per CPU-second"
+            )
+        measured.append(Round(results, loads))
+    return measured
+
+
+def _measure_side(
+    side: SideName, case: Case, seconds: float, cores: Cores | None
+) -> tuple[SideResult, float | None]:
+    """Run a side with a generator of its own; the result, and the generator's load."""
     with SimulatorProcess(case.simulator) as simulator:
         if cores is not None:
             for pid in simulator.pids:
                 os.sched_setaffinity(pid, {cores.generator})
-        uris = [uri for _, uri in simulator.endpoints]
-        measured = []
-        for number in range(rounds):
-            results: dict[SideName, SideResult] = {}
-            loads: dict[SideName, float | None] = {}
-            for side in list(SIDES) if number % 2 == 0 else list(reversed(SIDES)):
-                simulator.wait_idle()
-                before_s = processes.cpu_s(simulator.pids)
-                result = run_side(side, uris, seconds, cores, seconds + TIMEOUT_S)
-                after_s = processes.cpu_s(simulator.pids)
-                results[side] = result
-                loads[side] = _load(before_s, after_s, result.receiving_s)
-                progress(
-                    f"{case.name} {number + 1}/{rounds} {side}: "
-                    f"{result.messages_per_cpu_s:,.0f} messages per CPU-second"
-                )
-            measured.append(Round(results, loads))
-        return measured
+        before_s = processes.cpu_s(simulator.pids)
+        result = run_side(side, [uri for _, uri in simulator.endpoints], seconds, cores, seconds + TIMEOUT_S)
+        after_s = processes.cpu_s(simulator.pids)
+        return result, _load(before_s, after_s, result.receiving_s)
 
 
 def _load(before_s: float | None, after_s: float | None, receiving_s: float) -> float | None:

@@ -53,6 +53,7 @@ class Listener(WSListener):
 
 
 async def _measure(uris: list[str], seconds: float) -> SideResult:
+    began_cpu_s, began_s = time.process_time(), time.perf_counter()
     listeners = [Listener() for _ in uris]
     for uri, listener in zip(uris, listeners, strict=True):
         await ws_connect(lambda listener=listener: listener, uri)
@@ -60,23 +61,23 @@ async def _measure(uris: list[str], seconds: float) -> SideResult:
     received = sum(listener.messages for listener in listeners)
     cpu_s, wall_s = time.process_time(), time.perf_counter()
     await asyncio.sleep(seconds)
-    cpu_s, wall_s = time.process_time() - cpu_s, time.perf_counter() - wall_s
+    ended_cpu_s, ended_s = time.process_time(), time.perf_counter()
     messages = sum(listener.messages for listener in listeners) - received
     for listener in listeners:
         listener.finish()
     return SideResult(
         messages=messages,
-        cpu_s=cpu_s,
-        messages_per_s=messages / wall_s,
-        receiving_s=wall_s,
-        used_cpu_s=cpu_s,
+        cpu_s=ended_cpu_s - cpu_s,
+        messages_per_s=messages / (ended_s - wall_s),
+        receiving_s=ended_s - began_s,
+        used_cpu_s=ended_cpu_s - began_cpu_s,
         output_bytes=sum(listener.output_bytes for listener in listeners),
         peak_rss_bytes=own_peak_rss_bytes(),
         faults=check_numbers([listener.numbers for listener in listeners]),
     )
 
 
-def measure(uris: list[str], seconds: float) -> SideResult:
+def measure(uris: list[str], spare: list[str], seconds: float) -> SideResult:
     """Receive from all URIs for that time."""
     return uvloop.run(_measure(uris, seconds))
 

@@ -24,7 +24,7 @@ class SideResult(msgspec.Struct, frozen=True):
     messages_per_s: float
     """By the wall clock."""
     receiving_s: float
-    """Time for which the side has been receiving, all together."""
+    """Time for which the side has been receiving, all together, also while it was not measured."""
     used_cpu_s: float
     """User and system time of all its processes within `receiving_s`."""
     output_bytes: int
@@ -72,18 +72,19 @@ def own_peak_rss_bytes() -> int:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit_bytes
 
 
-def main(measure: Callable[[list[str], float], SideResult]) -> None:
-    """Run a side as a program.
+Measure = Callable[[list[str], list[str], float], SideResult]
+"""(URIs, URIs of the same kind that nobody has connected to, seconds of receiving) → the result."""
 
-    Args:
-        measure: (URIs, seconds of receiving) → the result.
-    """
+
+def main(measure: Measure) -> None:
+    """Run a side as a program."""
     parser = argparse.ArgumentParser()
     parser.add_argument("uris", nargs="+", metavar="URI")
     parser.add_argument("seconds", type=float, metavar="SECONDS")
+    parser.add_argument("--spare", nargs="+", metavar="URI", help="as many more, for a side with two runs")
     parser.add_argument("--core", type=int, help="run on this core alone")
     arguments = parser.parse_args()
     if arguments.core is not None:
         os.sched_setaffinity(0, {arguments.core})
-    result = measure(arguments.uris, arguments.seconds)
+    result = measure(arguments.uris, arguments.spare or arguments.uris, arguments.seconds)
     print(msgspec.json.encode(result).decode())

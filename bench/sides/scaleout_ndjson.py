@@ -158,12 +158,15 @@ def run(uris: Sequence[str], duration_s: float, directory: Path) -> Run:
     )
 
 
-def measure(uris: list[str], seconds: float) -> SideResult:
-    """Receive from all URIs for that time longer than a short run does."""
+def measure(uris: list[str], spare: list[str], seconds: float) -> SideResult:
+    """Receive from all URIs for that time longer than a short run does.
+
+    The two runs have feeds of their own: a paced one that was left meanwhile would have a backlog.
+    """
     SPOOL_DIRECTORY.mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="bench-", dir=SPOOL_DIRECTORY) as directory:
         short = run(uris, SHORT_RUN_S, Path(directory))
-        long = run(uris, SHORT_RUN_S + seconds, Path(directory))
+        long = run(spare, SHORT_RUN_S + seconds, Path(directory))
     return SideResult(
         messages=long.messages - short.messages,
         cpu_s=long.cpu_s - short.cpu_s,

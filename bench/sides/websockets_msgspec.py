@@ -45,6 +45,7 @@ class Reader:
 
 
 async def _measure(uris: list[str], seconds: float) -> SideResult:
+    began_cpu_s, began_s = time.process_time(), time.perf_counter()
     readers = [Reader() for _ in uris]
     # Without a proxy or compression; a longer queue than the usual one pauses the transport less often.
     connections = [await connect(uri, compression=None, proxy=None, max_queue=1024) for uri in uris]
@@ -56,7 +57,7 @@ async def _measure(uris: list[str], seconds: float) -> SideResult:
     received = sum(reader.messages for reader in readers)
     cpu_s, wall_s = time.process_time(), time.perf_counter()
     await asyncio.wait(tasks, timeout=seconds)
-    cpu_s, wall_s = time.process_time() - cpu_s, time.perf_counter() - wall_s
+    ended_cpu_s, ended_s = time.process_time(), time.perf_counter()
     messages = sum(reader.messages for reader in readers) - received
     for reader in readers:
         reader.finish()
@@ -66,10 +67,10 @@ async def _measure(uris: list[str], seconds: float) -> SideResult:
         connection.transport.abort()
     return SideResult(
         messages=messages,
-        cpu_s=cpu_s,
-        messages_per_s=messages / wall_s,
-        receiving_s=wall_s,
-        used_cpu_s=cpu_s,
+        cpu_s=ended_cpu_s - cpu_s,
+        messages_per_s=messages / (ended_s - wall_s),
+        receiving_s=ended_s - began_s,
+        used_cpu_s=ended_cpu_s - began_cpu_s,
         output_bytes=sum(reader.output_bytes for reader in readers),
         peak_rss_bytes=own_peak_rss_bytes(),
         faults=[f"a connection ended: {problem!r}" for problem in ended]
@@ -77,7 +78,7 @@ async def _measure(uris: list[str], seconds: float) -> SideResult:
     )
 
 
-def measure(uris: list[str], seconds: float) -> SideResult:
+def measure(uris: list[str], spare: list[str], seconds: float) -> SideResult:
     """Receive from all URIs for that time."""
     return uvloop.run(_measure(uris, seconds))
 

@@ -21,7 +21,7 @@ pytest.importorskip("picows")
 
 @pytest.fixture(scope="module")
 def uris() -> Iterator[list[str]]:
-    with SimulatorProcess(SimulatorConfig(endpoints=2, firehose=True)) as simulator:
+    with SimulatorProcess(SimulatorConfig(endpoints=4, firehose=True)) as simulator:
         yield [uri for _, uri in simulator.endpoints]
 
 
@@ -36,7 +36,7 @@ def test_a_side_counts_right(side: str, uris: list[str]) -> None:
 
 def test_a_side_that_fails_is_an_error() -> None:
     with pytest.raises(BenchError, match="picows_msgspec ended with exit code 1"):
-        run_side("picows_msgspec", ["ws://127.0.0.1:9/"], 0.1, None, 60.0)
+        run_side("picows_msgspec", ["ws://127.0.0.1:9/"] * 2, 0.1, None, 60.0)
 
 
 def test_a_case_of_an_unknown_name_is_bad_usage() -> None:
