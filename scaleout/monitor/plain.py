@@ -72,22 +72,22 @@ def progress(supervisor: Supervisor, before: Counts, total: Counts, elapsed_s: f
 
 def final_table(summary: Summary) -> str:
     """What became of the messages of each endpoint, busiest first, and a verdict in words."""
-    endpoints = sorted(summary.endpoints.items(), key=lambda item: (-item[1][0].received, item[0]))
+    endpoints = sorted(summary.endpoints.items(), key=lambda item: (-item[1].counts.received, item[0]))
     columns = [column for column in COLUMNS if column in ALWAYS_SHOWN or getattr(summary.totals, column)]
     rows = [
-        _row(name, counts, columns, compact(status.connects), status.state.value)
-        for name, (counts, status) in endpoints[:MAX_ROWS]
+        _row(name, endpoint.counts, columns, compact(endpoint.connects), endpoint.state.value)
+        for name, endpoint in endpoints[:MAX_ROWS]
     ]
     if len(endpoints) > MAX_ROWS:
         others = Counts()
-        for _, (counts, _status) in endpoints[MAX_ROWS:]:
-            others.add(counts)
+        for _, endpoint in endpoints[MAX_ROWS:]:
+            others.add(endpoint.counts)
         rows.append(_row(f"{len(endpoints) - MAX_ROWS} more", others, columns, "", ""))
-    connects = sum(status.connects for _, (_, status) in endpoints)
+    connects = sum(endpoint.connects for _, endpoint in endpoints)
     rows.append(_row("total", summary.totals, columns, compact(connects), ""))
     header = ("endpoint", *(COLUMNS[column] for column in columns), "connects", "state")
     lines = [table(header, rows), "", verdict(summary)]
-    errors = [f"  {name}: {status.last_error}" for name, (_, status) in endpoints if status.last_error]
+    errors = [f"  {name}: {endpoint.last_error}" for name, endpoint in endpoints if endpoint.last_error]
     if errors:
         lines += ["last errors:", *errors[:10]]
         if len(errors) > 10:

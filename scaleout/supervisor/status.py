@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from msgspec import Struct
+from msgspec.structs import asdict
 
 from scaleout.config import Endpoint
 from scaleout.core.ledger import Counts
@@ -70,6 +71,26 @@ class WorkerSummary(Struct, frozen=True):
     received: int
 
 
+class EndpointSummary(Struct, frozen=True):
+    """An endpoint in the summary."""
+
+    counts: Counts
+    connects: int
+    state: EndpointState
+    last_error: str | None
+
+    def to_mapping(self) -> dict[str, object]:
+        """The endpoint under the names of the summary's contract."""
+        return self.counts.to_mapping() | {
+            "connects": self.connects,
+            "gaps": 0,
+            "missed": 0,
+            "moves": 0,
+            "state": self.state.value,
+            "last_error": self.last_error,
+        }
+
+
 class Summary(Struct, frozen=True):
     """What a run came to; `to_mapping` is what `--summary` writes."""
 
@@ -77,12 +98,13 @@ class Summary(Struct, frozen=True):
     workers: tuple[WorkerSummary, ...]
     aggregator_cpu_s: float
     totals: Counts
-    endpoints: dict[str, tuple[Counts, EndpointStatus]]
+    endpoints: dict[str, EndpointSummary]
+    """By name."""
 
     @property
     def balanced(self) -> bool:
         """Whether every message received is accounted for."""
-        return all(counts.is_balanced for counts, _ in self.endpoints.values())
+        return all(endpoint.counts.is_balanced for endpoint in self.endpoints.values())
 
     def to_mapping(self) -> dict[str, object]:
         """The summary under the names of its contract."""
@@ -92,26 +114,7 @@ class Summary(Struct, frozen=True):
             "balanced": self.balanced,
             "moves": 0,
             "aggregator": {"cpu_s": round(self.aggregator_cpu_s, 3)},
-            "workers": [
-                {
-                    "id": worker.id,
-                    "cpu_s": round(worker.cpu_s, 3),
-                    "restarts": worker.restarts,
-                    "received": worker.received,
-                }
-                for worker in self.workers
-            ],
+            "workers": [asdict(worker) | {"cpu_s": round(worker.cpu_s, 3)} for worker in self.workers],
             "totals": self.totals.to_mapping(),
-            "endpoints": {
-                name: counts.to_mapping()
-                | {
-                    "connects": status.connects,
-                    "gaps": 0,
-                    "missed": 0,
-                    "moves": 0,
-                    "state": status.state.value,
-                    "last_error": status.last_error,
-                }
-                for name, (counts, status) in self.endpoints.items()
-            },
+            "endpoints": {name: endpoint.to_mapping() for name, endpoint in self.endpoints.items()},
         }

@@ -27,7 +27,7 @@ from scaleout.core.wire import (
 from scaleout.errors import WorkerError
 from scaleout.supervisor.aggregator import Aggregator
 from scaleout.supervisor.process import WorkerProcess
-from scaleout.supervisor.status import EndpointStatus, Summary, WorkerStatus, WorkerSummary
+from scaleout.supervisor.status import EndpointStatus, EndpointSummary, Summary, WorkerStatus, WorkerSummary
 from scaleout.tally import Allowance
 
 HEARTBEATS_PER_TIMEOUT = 10
@@ -84,14 +84,12 @@ class Supervisor:
             self._allowance.grant(config.limit)
         self._stopping = asyncio.Event()
         self._killed = asyncio.Event()
-        self.stop_reason = ""
 
     # From outside
 
     def stop(self, reason: str) -> None:
         """Stop reading, drain, end."""
         if not self._stopping.is_set():
-            self.stop_reason = reason
             _log.info("stopping: %s", reason)
             self._stopping.set()
             asyncio.get_running_loop().call_later(self.config.drain_timeout, self._killed.set)
@@ -282,6 +280,12 @@ class Supervisor:
             aggregator_cpu_s=time.process_time(),
             totals=self.ledger.total(),
             endpoints={
-                status.endpoint.name: (self.ledger.counts(status.slot), status) for status in self.endpoints
+                status.endpoint.name: EndpointSummary(
+                    counts=self.ledger.counts(status.slot),
+                    connects=status.connects,
+                    state=status.state,
+                    last_error=status.last_error,
+                )
+                for status in self.endpoints
             },
         )

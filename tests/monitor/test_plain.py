@@ -14,7 +14,7 @@ from scaleout.core.lifecycle import EndpointState, WorkerState
 from scaleout.monitor import plain
 from scaleout.monitor.plain import MAX_ROWS, final_table, progress, verdict, watch
 from scaleout.supervisor.aggregator import Aggregator
-from scaleout.supervisor.status import EndpointStatus, Summary, WorkerSummary
+from scaleout.supervisor.status import EndpointSummary, Summary, WorkerSummary
 from scaleout.supervisor.supervisor import Supervisor
 
 
@@ -87,17 +87,12 @@ def summary(*endpoints: tuple[str, Counts, str | None], workers: int = 2, restar
     totals = Counts()
     for _, counts, _error in endpoints:
         totals.add(counts)
-    statuses = {
-        name: (
-            counts,
-            EndpointStatus(
-                slot, Endpoint(uri="ws://x"), 0, state=EndpointState.LIVE, connects=2, last_error=error
-            ),
-        )
-        for slot, (name, counts, error) in enumerate(endpoints)
+    made_endpoints = {
+        name: EndpointSummary(counts, connects=2, state=EndpointState.LIVE, last_error=error)
+        for name, counts, error in endpoints
     }
     made = [WorkerSummary(id=each, cpu_s=1.0, restarts=restarts, received=0) for each in range(workers)]
-    return Summary(2.0, tuple(made), 0.5, totals, statuses)
+    return Summary(2.0, tuple(made), 0.5, totals, made_endpoints)
 
 
 def test_the_table_shows_the_busiest_first_and_adds_up() -> None:

@@ -12,11 +12,11 @@ from scaleout.core.ledger import Counts
 from scaleout.core.lifecycle import EndpointState, WorkerState
 from scaleout.core.wire import StateChange
 from scaleout.errors import IllegalTransitionError
-from scaleout.supervisor.status import EndpointStatus, Summary, WorkerStatus, WorkerSummary
+from scaleout.supervisor.status import EndpointStatus, EndpointSummary, Summary, WorkerStatus, WorkerSummary
 
 
-def endpoint(slot: int = 0, **known: object) -> EndpointStatus:
-    status = EndpointStatus(slot=slot, endpoint=Endpoint(uri="ws://feed"), worker=0)
+def endpoint(**known: object) -> EndpointStatus:
+    status = EndpointStatus(slot=0, endpoint=Endpoint(uri="ws://feed"), worker=0)
     for name, value in known.items():
         setattr(status, name, value)
     return status
@@ -81,7 +81,7 @@ def summary(counts: Counts) -> Summary:
         workers=(WorkerSummary(id=0, cpu_s=0.98765, restarts=1, received=10),),
         aggregator_cpu_s=0.12345,
         totals=counts,
-        endpoints={"feed": (counts, endpoint(state=EndpointState.LIVE, connects=3))},
+        endpoints={"feed": EndpointSummary(counts, connects=3, state=EndpointState.LIVE, last_error=None)},
     )
 
 
@@ -121,5 +121,8 @@ def test_endpoints_that_cancel_out_are_not_balanced() -> None:
     short, long = Counts(received=2, delivered=1), Counts(received=1, delivered=2)
     total = Counts(received=3, delivered=3)
     made = summary(total)
-    both = {"short": (short, endpoint()), "long": (long, endpoint(1))}
+    both = {
+        name: EndpointSummary(counts, connects=1, state=EndpointState.LIVE, last_error=None)
+        for name, counts in (("short", short), ("long", long))
+    }
     assert not msgspec.structs.replace(made, endpoints=both).balanced
