@@ -146,10 +146,6 @@ def _trade_subscribe(stream: int) -> str:
     return f'{{"op":"subscribe","symbol":"SIM-{stream % 10_000:04}"}}'
 
 
-def _trade_replies(stream: int, text: str, number: int) -> list[bytes]:
-    return []
-
-
 def _binance_message(stream: int, sequence: int) -> bytes:
     mixed, coin, ms = _mix(stream, sequence), _coin(stream), _milliseconds(sequence)
     buyer = "true" if mixed & 1 else "false"
@@ -344,7 +340,7 @@ def _no_replies(stream: int, text: str, number: int) -> list[bytes]:
 _DIALECTS = {
     made.name: made
     for made in (
-        Dialect(name="trade", message=trade_message, subscribe=_trade_subscribe, replies=_trade_replies),
+        Dialect(name="trade", message=trade_message, subscribe=_trade_subscribe, replies=_no_replies),
         Dialect(
             name="binance", message=_binance_message, subscribe=_binance_subscribe, replies=_binance_replies
         ),

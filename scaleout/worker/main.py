@@ -77,7 +77,6 @@ class Worker:
     """
 
     def __init__(self, tally: Tally, allowance: Allowance | None) -> None:
-        self._setup: Setup | None = None
         self._outbox = Outbox()
         self._intake = Intake(tally, allowance, self._reach_limit)
         self._sessions: dict[int, Session] = {}
@@ -111,29 +110,28 @@ class Worker:
         setup = await self._commands.get()
         if not isinstance(setup, Setup):
             return
-        self._setup = setup
         logs.configure(setup.log_level, setup.log_format, setup.secrets, setup.worker)
         gc.collect()
         gc.freeze()
         self.report(Ready())
         async with asyncio.TaskGroup() as tasks:
             beating = tasks.create_task(self._beat(setup.heartbeat_interval))
-            running: list[asyncio.Task[None]] = [beating]
+            receiving: list[asyncio.Task[None]] = []
             while isinstance(command := await self._commands.get(), Assign):
                 for assignment in command.assignments:
                     session = self._start(assignment, setup)
                     if session is not None:
-                        running.append(tasks.create_task(session.run(), name=assignment.endpoint.name))
+                        receiving.append(tasks.create_task(session.run(), name=assignment.endpoint.name))
             if isinstance(command, Stop):
-                await self._stop(setup, running)
-            for task in running:
+                await self._stop(setup, receiving)
+            for task in (beating, *receiving):
                 task.cancel()
 
-    async def _stop(self, setup: Setup, running: list[asyncio.Task[None]]) -> None:
+    async def _stop(self, setup: Setup, receiving: list[asyncio.Task[None]]) -> None:
         """Receive nothing more, hand over all that was received, and close the connections meanwhile."""
         for session in self._sessions.values():
             session.stop_receiving()
-        for task in running[1:]:
+        for task in receiving:
             task.cancel()
         await asyncio.gather(
             *(session.say_goodbye() for session in self._sessions.values()),

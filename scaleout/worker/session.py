@@ -138,7 +138,7 @@ class Session:
             user_agent_header=USER_AGENT,
             subprotocols=[Subprotocol(name) for name in endpoint.subprotocols] or None,
             compression="deflate" if endpoint.compression == "deflate" else None,
-            proxy=endpoint.proxy if isinstance(endpoint.proxy, str) else endpoint.proxy or None,
+            proxy=endpoint.proxy or None,
             max_size=endpoint.max_message_size,
             open_timeout=endpoint.open_timeout,
             ping_interval=endpoint.ping_interval or None,
