@@ -43,7 +43,7 @@ def main(argv: Sequence[str] | None = None) -> NoReturn:
     except MissingExtraError as exc:
         print(f"scaleout: {exc}", file=sys.stderr)
         code = EXIT_USAGE
-    except (SimulatorError, WorkerError) as exc:
+    except (OSError, SimulatorError, WorkerError) as exc:
         print(f"scaleout: {exc}", file=sys.stderr)
         code = EXIT_FAILED
     except KeyboardInterrupt:

@@ -54,8 +54,8 @@ def test_bad_usage_is_one_line_and_code_2(
     assert err.startswith("scaleout: ")
 
 
-@pytest.mark.parametrize("error", [SimulatorError, WorkerError])
-def test_what_cannot_start_is_one_line_and_code_1(
+@pytest.mark.parametrize("error", [OSError, SimulatorError, WorkerError])
+def test_what_fails_is_one_line_and_code_1(
     error: type[Exception], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fail(*given: object) -> int:

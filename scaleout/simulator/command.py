@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import contextlib
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,7 +12,7 @@ from pathlib import Path
 import msgspec
 
 from scaleout import signals
-from scaleout.errors import ConfigError, ScaleoutError
+from scaleout.errors import ConfigError, SimulatorError
 from scaleout.hints import did_you_mean
 from scaleout.simulator.config import MIXED, EndpointPlan, SimulatorConfig, plan_endpoints
 from scaleout.simulator.dialects import dialect, dialect_names
@@ -24,19 +25,18 @@ from scaleout.simulator.server import EndpointAddress
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Tell a parser what `simulate` takes."""
-    feeds = parser.add_argument_group("feeds")
-    feeds.add_argument("--endpoints", type=int, metavar="N", help="how many (default: 24)")
-    feeds.add_argument(
-        "--dialect", choices=(*dialect_names(), MIXED), help="of the messages (default: trade)"
-    )
-    feeds.add_argument("--message-size", type=int, metavar="BYTES", help="of trades, from 60 (default: 131)")
-    feeds.add_argument(
-        "--rate", type=float, help="messages a second of all endpoints together (default: 5000)"
-    )
-    feeds.add_argument(
-        "--zipf", type=float, metavar="EXPONENT", help="unevenness of rates; 0: equal (default: 1.2)"
-    )
-    feeds.add_argument(
+    _add_feed_arguments(parser)
+    _add_server_arguments(parser)
+
+
+def _add_feed_arguments(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument_group("feeds").add_argument
+    add("--endpoints", type=int, metavar="N", help="how many (default: 24)")
+    add("--dialect", choices=(*dialect_names(), MIXED), help="of the messages (default: trade)")
+    add("--message-size", type=int, metavar="BYTES", help="of trades, from 60 (default: 131)")
+    add("--rate", type=float, help="messages a second of all endpoints together (default: 5000)")
+    add("--zipf", type=float, metavar="EXPONENT", help="unevenness of rates; 0: equal (default: 1.2)")
+    add(
         "--change",
         dest="changes",
         action="append",
@@ -44,43 +44,28 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="AT:FACTOR[:ENDPOINT]",
         help="multiply the first rates of all endpoints, or of one, from AT seconds on; repeatable",
     )
-    feeds.add_argument(
-        "--shuffle-every", type=float, metavar="SECONDS", help="deal the rates to the endpoints anew"
-    )
-    feeds.add_argument("--firehose", action="store_true", help="trades as fast as each client reads")
-    feeds.add_argument(
-        "--replay", nargs="+", type=_recording, metavar="FILE", help="send recorded messages instead"
-    )
-    feeds.add_argument(
-        "--speed", type=float, metavar="FACTOR", help="of a replay; 0: as fast as each client reads"
-    )
-    feeds.add_argument(
-        "--resume", action="store_true", help="go on where an endpoint's last connection ended"
-    )
-    feeds.add_argument("--count", type=int, metavar="N", help="end each endpoint after N messages")
-    feeds.add_argument("--at-end", choices=("close", "hold"), help="after the last message (default: close)")
-    feeds.add_argument(
-        "--start", choices=("connection", "server"), help="when a feed begins (default: connection)"
-    )
-    feeds.add_argument(
-        "--await-subscribe", action="store_true", help="send data only after a client's message"
-    )
-    feeds.add_argument(
-        "--shift", type=float, metavar="SECONDS", help="connections see a feed up to so much late"
-    )
-    feeds.add_argument(
-        "--lossless", action="store_true", help="let slow clients fall behind instead of cutting them"
-    )
-    server = parser.add_argument_group("server")
-    server.add_argument("--host", help="to listen on (default: 127.0.0.1)")
-    server.add_argument(
-        "--port", type=int, help="the first process's; the next ones take the next (default: free ones)"
-    )
-    server.add_argument("--processes", type=int, metavar="N", help="that share the endpoints (default: 1)")
-    server.add_argument("--tls", action="store_true", help="serve wss:// with a certificate made at start")
-    server.add_argument("--compression", action="store_true", help="for clients that offer it")
-    server.add_argument("--seed", type=int, help="of everything random (default: 1)")
-    server.add_argument(
+    add("--shuffle-every", type=float, metavar="SECONDS", help="deal the rates to the endpoints anew")
+    add("--firehose", action="store_true", help="trades as fast as each client reads")
+    add("--replay", nargs="+", type=_recording, metavar="FILE", help="send recorded messages instead")
+    add("--speed", type=float, metavar="FACTOR", help="of a replay; 0: as fast as each client reads")
+    add("--resume", action="store_true", help="go on where an endpoint's last connection ended")
+    add("--count", type=int, metavar="N", help="end each endpoint after N messages")
+    add("--at-end", choices=("close", "hold"), help="after the last message (default: close)")
+    add("--start", choices=("connection", "server"), help="when a feed begins (default: connection)")
+    add("--await-subscribe", action="store_true", help="send data only after a client's message")
+    add("--shift", type=float, metavar="SECONDS", help="connections see a feed up to so much late")
+    add("--lossless", action="store_true", help="let slow clients fall behind instead of cutting them")
+
+
+def _add_server_arguments(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument_group("server").add_argument
+    add("--host", help="to listen on (default: 127.0.0.1)")
+    add("--port", type=int, help="the first process's; the next ones take the next (default: free ones)")
+    add("--processes", type=int, metavar="N", help="that share the endpoints (default: 1)")
+    add("--tls", action="store_true", help="serve wss:// with a certificate made at start")
+    add("--compression", action="store_true", help="for clients that offer it")
+    add("--seed", type=int, help="of everything random (default: 1)")
+    add(
         "--fault",
         dest="faults",
         action="append",
@@ -91,22 +76,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Serve until SIGINT or SIGTERM.
+    """Serve until SIGINT or SIGTERM, or until nobody takes the configuration that is printed first.
 
     Returns:
-        The exit code: 0 ended as asked, 1 failed, 2 bad usage.
+        The exit code: 0.
+
+    Raises:
+        ConfigError: the arguments can't be.
+        MissingExtraError: TLS is wanted and the library that makes certificates isn't installed.
+        SimulatorError: a process couldn't start, or has died.
     """
-    try:
-        config = config_from(args)
-        return asyncio.run(_serve(config))
-    except ConfigError as error:
-        print(error, file=sys.stderr)
-        return 2
-    except BrokenPipeError:
-        return 0
-    except (ScaleoutError, OSError) as error:
-        print(f"simulate: {error}", file=sys.stderr)
-        return 1
+    config = config_from(args)
+    with contextlib.suppress(BrokenPipeError):
+        asyncio.run(_serve(config))
+    return 0
 
 
 def config_from(args: argparse.Namespace) -> SimulatorConfig:
@@ -140,7 +123,7 @@ def configuration(
     return "\n".join(lines) + "\n"
 
 
-async def _serve(config: SimulatorConfig) -> int:
+async def _serve(config: SimulatorConfig) -> None:
     stopping = asyncio.Event()
     with signals.stop_signals_call(stopping.set), SimulatorProcess(config) as simulator:
         print(
@@ -154,10 +137,8 @@ async def _serve(config: SimulatorConfig) -> int:
         for wait in waits:
             wait.cancel()
         await asyncio.gather(*waits, return_exceptions=True)
-    if stopping.is_set():
-        return 0
-    print("simulate: a process that served endpoints has died", file=sys.stderr)
-    return 1
+    if not stopping.is_set():
+        raise SimulatorError("a process that served endpoints has died")
 
 
 def _quoted(text: str) -> str:

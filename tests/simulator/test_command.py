@@ -18,13 +18,7 @@ from scaleout.simulator.rates import RateChange
 from scaleout.simulator.recording import Recording, save_recording
 from scaleout.simulator.server import EndpointAddress
 
-_RUN = """
-import argparse, sys
-from scaleout.simulator import command
-parser = argparse.ArgumentParser()
-command.add_arguments(parser)
-sys.exit(command.run(parser.parse_args()))
-"""
+_RUN = (sys.executable, "-m", "scaleout", "simulate")
 
 
 def parsed(*arguments: str) -> SimulatorConfig:
@@ -96,7 +90,7 @@ def test_binary_recordings_are_said_to_be_binary() -> None:
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_it_prints_its_configuration_serves_and_ends_quietly(number: signal.Signals) -> None:
     with subprocess.Popen(
-        [sys.executable, "-c", _RUN, "--endpoints", "3"],
+        [*_RUN, "--endpoints", "3"],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -111,8 +105,6 @@ def test_it_prints_its_configuration_serves_and_ends_quietly(number: signal.Sign
 
 
 def test_values_that_cannot_be_end_with_2() -> None:
-    ended = subprocess.run(
-        [sys.executable, "-c", _RUN, "--message-size", "3"], capture_output=True, text=True, timeout=20
-    )
+    ended = subprocess.run([*_RUN, "--message-size", "3"], capture_output=True, text=True, timeout=20)
     assert ended.returncode == 2
-    assert ended.stderr == "simulator: message_size: expected at least 60 bytes, found 3\n"
+    assert ended.stderr == "scaleout: simulator: message_size: expected at least 60 bytes, found 3\n"
