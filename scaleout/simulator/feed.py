@@ -77,8 +77,9 @@ class Feed:
         return random.Random("/".join(map(str, (self.config.seed, self.plan.index, *purpose))))
 
     def begin(self, now_s: float) -> None:
-        """Message 0 is due from now on, unless it already is."""
+        """Message 0 is due from now on; a feed that has begun before has gone on with nobody listening."""
         if self._pace is not None:
+            self.advance(now_s)
             return
         if self._recording is not None:
             self._pace = PacedByTimes(self._recording.times_us, self.config.speed, now_s)
