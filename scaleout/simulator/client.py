@@ -9,7 +9,6 @@ import socket
 import struct
 import time
 from collections import deque
-from collections.abc import Iterator
 
 from websockets.asyncio.server import ServerConnection
 from websockets.exceptions import ConnectionClosed
@@ -17,7 +16,7 @@ from websockets.frames import Frame
 from websockets.frames import Opcode as FrameOpcode
 from websockets.protocol import Event, State
 
-from scaleout.simulator.faults import End, Fate, fates
+from scaleout.simulator.faults import End, Fate, Pending, fates
 from scaleout.simulator.feed import Feed
 from scaleout.simulator.framing import Opcode, encode_frame
 from scaleout.simulator.records import ConnectionRecord, Ended
@@ -77,9 +76,7 @@ class FeedClient:
         self._opened_at = time.time()
         self._closed_at: float | None = None
         self._index = feed.connections
-        self._fates = fates(feed.config.faults, self._index, feed.random("connection", self._index))
-        self._stop = self._next_stop()
-        self._timed = sorted(fate.after_s for fate in self._fates if fate.after_s is not None)
+        self._fates = Pending(fates(feed.config.faults, self._index, feed.random("connection", self._index)))
         self._garbage = self._pings = self._replies = self._bytes = 0
         self._poisoned = False
         self._received: list[str] = []
@@ -96,8 +93,8 @@ class FeedClient:
         """Write what is due on a paced feed, and let happen what has to happen by now."""
         if not self.is_open:
             return
-        if self._timed and now_s - self._opened_s >= self._timed[0]:
-            self._befall_by_time(now_s - self._opened_s)
+        for fate in self._fates.take_until(now_s - self._opened_s):
+            self._befall(fate)
         if self.feed.config.is_paced:
             self._look(now_s)
             if self.phase is Phase.LIVE:
@@ -129,7 +126,6 @@ class FeedClient:
             self._went_live.set()
             if self.feed.config.is_paced:
                 self._first = self._cursor = self._visible
-                self._stop = self._next_stop()
 
     async def close(self, code: int, ended: Ended) -> None:
         """Closing handshake; a client that doesn't answer in time is dropped."""
@@ -208,10 +204,7 @@ class FeedClient:
 
     def _write_block(self, stop: int) -> None:
         """Write messages to before `stop`, the next fate or the end; let what comes there happen."""
-        if self._stop is not None:
-            stop = min(stop, self._stop)
-        if self.feed.length is not None:
-            stop = min(stop, self.feed.length)
+        stop = min(bound for bound in (stop, self._stop, self.feed.length) if bound is not None)
         if stop > self._cursor:
             shared = self.feed.block if self._encoder is self.feed.encoder else self._encoder.encode
             block = shared(self._cursor, stop, self._number)
@@ -219,8 +212,8 @@ class FeedClient:
             self._garbage += block.garbage
             self._pings += block.pings
             self._cursor = self.feed.handed_out = stop
-        if self._cursor == self._stop:
-            self._befall_by_count()
+        for fate in self._fates.take_at(self._cursor - self._first):
+            self._befall(fate)
         if self.phase is Phase.LIVE and self.feed.is_end(self._cursor):
             self._end_of_feed()
 
@@ -238,27 +231,11 @@ class FeedClient:
         else:
             self.phase = Phase.MUTED
 
-    def _next_stop(self) -> int | None:
+    @property
+    def _stop(self) -> int | None:
         """The message before which the next fate comes."""
-        counts = [fate.after_messages for fate in self._fates if fate.after_messages is not None]
-        return self._first + min(counts) if counts else None
-
-    def _befall_by_count(self) -> None:
-        sent = self._cursor - self._first
-        for fate in self._taken(fate for fate in self._fates if fate.after_messages == sent):
-            self._befall(fate)
-        self._stop = self._next_stop()
-
-    def _befall_by_time(self, age_s: float) -> None:
-        due = (fate for fate in self._fates if fate.after_s is not None and fate.after_s <= age_s)
-        for fate in self._taken(due):
-            self._befall(fate)
-        self._timed = [after_s for after_s in self._timed if after_s > age_s]
-
-    def _taken(self, chosen: Iterator[Fate]) -> list[Fate]:
-        taken = list(chosen)
-        self._fates = [fate for fate in self._fates if fate not in taken]
-        return taken
+        messages = self._fates.next_after_messages
+        return None if messages is None else self._first + messages
 
     def _befall(self, fate: Fate) -> None:
         config = self.feed.config.faults

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import enum
 import random
+from collections.abc import Iterable
 from typing import Literal
 
 from msgspec import Struct
@@ -85,6 +86,34 @@ class Fate(Struct, frozen=True):
     end: End
     after_messages: int | None = None
     after_s: float | None = None
+
+
+class Pending:
+    """The fates that a connection has still before it."""
+
+    def __init__(self, fates: Iterable[Fate]) -> None:
+        self._fates = list(fates)
+
+    @property
+    def next_after_messages(self) -> int | None:
+        """After how many messages in all the next one comes; None: none does."""
+        return min(
+            (fate.after_messages for fate in self._fates if fate.after_messages is not None), default=None
+        )
+
+    def take_at(self, messages: int) -> list[Fate]:
+        """Take out those that come after exactly so many messages."""
+        return self._take([fate for fate in self._fates if fate.after_messages == messages])
+
+    def take_until(self, age_s: float) -> list[Fate]:
+        """Take out those that come up to an age of the connection."""
+        return self._take(
+            [fate for fate in self._fates if fate.after_s is not None and fate.after_s <= age_s]
+        )
+
+    def _take(self, taken: list[Fate]) -> list[Fate]:
+        self._fates = [fate for fate in self._fates if fate not in taken]
+        return taken
 
 
 def fates(faults: Faults, connection: int, rng: random.Random) -> list[Fate]:

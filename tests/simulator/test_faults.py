@@ -7,7 +7,7 @@ import random
 import msgspec
 import pytest
 
-from scaleout.simulator.faults import End, Fate, Faults, StreamFaults, fates, is_refused
+from scaleout.simulator.faults import End, Fate, Faults, Pending, StreamFaults, fates, is_refused
 
 
 def test_by_default_nothing_goes_wrong() -> None:
@@ -34,6 +34,17 @@ def test_each_knob_brings_its_fate() -> None:
         Fate(End.SILENCE, after_messages=5),
         Fate(End.SILENCE, after_s=6.5),
     ]
+
+
+def test_fates_befall_a_connection_once_each() -> None:
+    close, mute, reset = Fate(End.CLOSE, 10), Fate(End.SILENCE, 4), Fate(End.RESET, after_s=2.0)
+    pending = Pending([close, mute, reset])
+    assert pending.next_after_messages == 4
+    assert (pending.take_at(3), pending.take_at(4), pending.take_at(4)) == ([], [mute], [])
+    assert pending.next_after_messages == 10
+    assert (pending.take_until(1.9), pending.take_until(2.0), pending.take_until(9.0)) == ([], [reset], [])
+    assert pending.take_at(10) == [close]
+    assert Pending([reset]).next_after_messages is None
 
 
 def test_only_the_first_connections_suffer_where_wanted() -> None:
