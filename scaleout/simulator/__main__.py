@@ -4,10 +4,11 @@ import contextlib
 
 import uvloop
 
-from scaleout import signals
+from scaleout import memory, signals
 from scaleout.simulator.process import serve_parent
 
 if __name__ == "__main__":
     signals.leave_to_parent()
+    memory.keep_freed()
     with contextlib.suppress(BrokenPipeError):
         uvloop.run(serve_parent())
