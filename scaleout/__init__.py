@@ -10,6 +10,9 @@ file. Processors name `Context` in their signature and raise `Reject`.
 
 from __future__ import annotations
 
+import importlib
+from typing import TYPE_CHECKING
+
 from scaleout.config import TLS, Backoff, Config, Endpoint
 from scaleout.context import Context
 from scaleout.errors import (
@@ -27,9 +30,11 @@ from scaleout.errors import (
     SinkError,
     WorkerError,
 )
-from scaleout.loading import load
-from scaleout.runner import run, serve
-from scaleout.supervisor.status import Summary
+
+if TYPE_CHECKING:
+    from scaleout.loading import load
+    from scaleout.runner import run, serve
+    from scaleout.supervisor.status import Summary
 
 __all__ = [
     "TLS",
@@ -55,3 +60,21 @@ __all__ = [
     "run",
     "serve",
 ]
+
+_OF_THE_PARENT = {
+    "Summary": "scaleout.supervisor.status",
+    "load": "scaleout.loading",
+    "run": "scaleout.runner",
+    "serve": "scaleout.runner",
+}
+"""Imported when first asked for: workers, which import this package too, never do, and start faster without."""
+
+
+def __getattr__(name: str) -> object:
+    if name not in _OF_THE_PARENT:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(_OF_THE_PARENT[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)
