@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import stat
 import subprocess
 import sys
 from pathlib import Path
@@ -13,9 +14,12 @@ import psutil
 import pytest
 
 import scaleout
+from scaleout.core.ledger import Counts
+from scaleout.runner import write_summary
 from scaleout.simulator import Simulator, SimulatorConfig, SimulatorProcess
 
 ROOT = Path(__file__).parents[1]
+EMPTY = scaleout.Summary(duration_s=1.0, workers=(), aggregator_cpu_s=0.0, totals=Counts(), endpoints={})
 
 
 def config_for(simulator: Simulator | SimulatorProcess, sink: Path, **keys: object) -> scaleout.Config:
@@ -87,6 +91,25 @@ def test_a_script_without_main_guard(tmp_path: Path) -> None:
     assert all(result % 2 == 0 for result in results)
 
 
+def test_a_summary_goes_into_a_fifo_which_stays_one(tmp_path: Path) -> None:
+    fifo = tmp_path / "summary"
+    os.mkfifo(fifo)
+    with open(os.open(fifo, os.O_RDWR), "rb", buffering=0) as reader:
+        write_summary(EMPTY, str(fifo))
+        assert json.loads(reader.read(4096))["version"] == 1
+    assert fifo.is_fifo()
+
+
+def test_a_summary_goes_where_a_link_leads(tmp_path: Path) -> None:
+    link, target = tmp_path / "link", tmp_path / "summary.json"
+    link.symlink_to(target)
+    write_summary(EMPTY, str(link))
+    assert link.is_symlink()
+    assert json.loads(target.read_bytes())["balanced"] is True
+    assert stat.S_IMODE(target.stat().st_mode) == 0o600
+    assert sorted(tmp_path.iterdir()) == [link, target]
+
+
 def test_all_faults_of_a_configuration_at_once() -> None:
     with pytest.raises(scaleout.ConfigError) as caught:
         scaleout.run(
@@ -104,9 +127,10 @@ def test_a_worker_that_never_gets_ready(tmp_path: Path) -> None:
     script = tmp_path / "script.py"
     script.write_text(
         "import pathlib, sys, scaleout\n"
+        "run = scaleout.run  # so that this process has all it needs\n"
         f"pathlib.Path({str(broken)!r}).write_text('raise ImportError')\n"
         "try:\n"
-        "    scaleout.run(scaleout.Config(endpoints=(scaleout.Endpoint(uri='ws://127.0.0.1:1/'),)))\n"
+        "    run(scaleout.Config(endpoints=(scaleout.Endpoint(uri='ws://127.0.0.1:1/'),)))\n"
         "except scaleout.WorkerError as exc:\n"
         "    print(exc)\n"
     )
