@@ -111,12 +111,20 @@ async def _run_to_the_end(supervisor: Supervisor) -> None:
 
 
 def write_summary(summary: Summary, path: str) -> None:
-    """Write the summary as JSON, to a private file, whole or not at all."""
-    document = msgspec.json.format(msgspec.json.encode(summary.to_mapping()), indent=2)
-    part = Path(f"{path}.part")
+    """Write the summary as JSON: to a private file, whole or not at all, or into a FIFO or device.
+
+    Raises:
+        OSError: it can't be written.
+    """
+    document = msgspec.json.format(msgspec.json.encode(summary.to_mapping()), indent=2) + b"\n"
+    target = Path(path).resolve()
+    if target.exists() and not target.is_file():  # replaced, /dev/null would be a file from then on
+        target.write_bytes(document)
+        return
+    part = Path(f"{target}.part")
     with open(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
-        file.write(document + b"\n")
-    part.replace(path)
+        file.write(document)
+    part.replace(target)
 
 
 def worker_count(config: Config) -> int:
