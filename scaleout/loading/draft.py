@@ -117,22 +117,20 @@ def _environment(given: Mapping[str, str] | None) -> Mapping[str, str]:
     return os.environ if given is None else given
 
 
+_DEFAULTS: Mapping[type, Struct] = {TLS: TLS(), Endpoint: Endpoint(uri=""), Config: Config()}
+
+
 def _given(value: object) -> dict[str, object]:
     """The fields of a Struct that differ from their defaults, as a file would have them."""
     if not isinstance(value, Struct):
         return {}
-    return {
-        name: _as_raw(item)
-        for name, item, default in _fields(value)
-        if not (type(item) is type(default) and item == default)
-    }
-
-
-def _fields(value: Struct) -> list[tuple[str, object, object]]:
-    kind = type(value)
-    plain = {name: getattr(value, name) for name in kind.__struct_fields__}
-    defaults = {TLS: TLS(), Endpoint: Endpoint(uri=""), Config: Config()}.get(kind)
-    return [(name, item, getattr(defaults, name, BAD)) for name, item in plain.items()]
+    defaults = _DEFAULTS.get(type(value))
+    given = {}
+    for name in value.__struct_fields__:
+        item, default = getattr(value, name), getattr(defaults, name, BAD)
+        if type(item) is not type(default) or item != default:
+            given[name] = _as_raw(item)
+    return given
 
 
 def _as_raw(value: object) -> object:
