@@ -64,16 +64,7 @@ async def _serve(config: Config, watch: Watch | None, *, handle_signals: bool) -
     memory.keep_freed()
     ledger = Ledger()
     supervisor: Supervisor
-
-    def on_sink_closed() -> None:
-        supervisor.stop("nobody reads the sink any more")
-
-    writers = [SinkWriter(make_sink(uri), on_sink_closed) for uri in config.sink]
-    dead_letters = None
-    if config.dead_letters is not None:
-        names = {slot: endpoint.name for slot, endpoint in enumerate(config.endpoints)}
-        dead_letters = DeadLetterFile(SinkWriter(make_sink(config.dead_letters), on_sink_closed), names)
-    aggregator = Aggregator(ledger, writers, dead_letters)
+    aggregator = _make_aggregator(config, ledger, lambda: supervisor.stop("nobody reads the sink any more"))
     supervisor = Supervisor(config, worker_count(config), ledger, aggregator)
     watching = asyncio.ensure_future(watch(supervisor)) if watch is not None else None
     try:
@@ -90,6 +81,15 @@ async def _serve(config: Config, watch: Watch | None, *, handle_signals: bool) -
     if config.summary is not None:
         write_summary(summary, config.summary)
     return summary
+
+
+def _make_aggregator(config: Config, ledger: Ledger, on_sink_closed: Callable[[], None]) -> Aggregator:
+    writers = [SinkWriter(make_sink(uri), on_sink_closed) for uri in config.sink]
+    dead_letters = None
+    if config.dead_letters is not None:
+        names = {slot: endpoint.name for slot, endpoint in enumerate(config.endpoints)}
+        dead_letters = DeadLetterFile(SinkWriter(make_sink(config.dead_letters), on_sink_closed), names)
+    return Aggregator(ledger, writers, dead_letters)
 
 
 def _on_stop_signal(supervisor: Supervisor) -> None:
