@@ -15,6 +15,7 @@ from scaleout.config import Config
 from scaleout.core.ledger import Ledger
 from scaleout.loading import check_config
 from scaleout.sinks import make_sink
+from scaleout.sinks.file import FileSink
 from scaleout.supervisor.aggregator import Aggregator
 from scaleout.supervisor.deadletters import DeadLetterFile
 from scaleout.supervisor.status import Summary
@@ -88,7 +89,7 @@ def _make_aggregator(config: Config, ledger: Ledger, on_sink_closed: Callable[[]
     dead_letters = None
     if config.dead_letters is not None:
         names = {slot: endpoint.name for slot, endpoint in enumerate(config.endpoints)}
-        dead_letters = DeadLetterFile(SinkWriter(make_sink(config.dead_letters), on_sink_closed), names)
+        dead_letters = DeadLetterFile(SinkWriter(FileSink(Path(config.dead_letters)), on_sink_closed), names)
     return Aggregator(ledger, writers, dead_letters)
 
 

@@ -16,7 +16,7 @@ import pytest
 import scaleout
 from scaleout.core.ledger import Counts
 from scaleout.runner import write_summary
-from scaleout.simulator import Simulator, SimulatorConfig, SimulatorProcess
+from scaleout.simulator import Faults, Simulator, SimulatorConfig, SimulatorProcess
 
 ROOT = Path(__file__).parents[1]
 EMPTY = scaleout.Summary(duration_s=1.0, workers=(), aggregator_cpu_s=0.0, totals=Counts(), endpoints={})
@@ -89,6 +89,21 @@ def test_a_script_without_main_guard(tmp_path: Path) -> None:
     results = [json.loads(line)["data"] for line in (tmp_path / "out.jsonl").read_bytes().splitlines()]
     assert len(results) == 100
     assert all(result % 2 == 0 for result in results)
+
+
+@pytest.mark.parametrize("name", ["dead.csv", "-", "null:"])
+def test_dead_letters_go_to_a_file_whatever_its_name(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+
+    async def main() -> scaleout.Summary:
+        faults = Faults(garbage_every=2)
+        async with Simulator(SimulatorConfig(endpoints=1, rate=2_000, faults=faults)) as simulator:
+            return await scaleout.serve(config_for(simulator, Path("out.jsonl"), limit=30, dead_letters=name))
+
+    summary = asyncio.run(asyncio.wait_for(main(), 30))
+    assert len((tmp_path / name).read_bytes().splitlines()) == summary.totals.dead_lettered == 10
 
 
 def test_a_summary_goes_into_a_fifo_which_stays_one(tmp_path: Path) -> None:
