@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import sys
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -11,7 +12,7 @@ from typing import NoReturn
 
 from msgspec import Struct
 
-from scaleout import demo, loading, logs, processors
+from scaleout import demo, loading, logs, processors, streams
 from scaleout.config import Config, Endpoint
 from scaleout.errors import ConfigError, Fault, MissingExtraError, SimulatorError, WorkerError
 from scaleout.hints import did_you_mean
@@ -29,6 +30,7 @@ Command = Callable[[argparse.Namespace], int]
 
 def main(argv: Sequence[str] | None = None) -> NoReturn:
     """Entry point of `scaleout` and `python -m scaleout`; exits with the run's code."""
+    streams.fill_gaps()
     arguments = list(sys.argv[1:] if argv is None else argv)
     if not arguments or arguments[0] not in (*_SUBCOMMANDS, "-h", "--help", "--version"):
         arguments.insert(0, "run")
@@ -38,16 +40,18 @@ def main(argv: Sequence[str] | None = None) -> NoReturn:
         code = command(namespace)
     except ConfigError as exc:
         for fault in exc.faults:
-            print(f"scaleout: {fault}", file=sys.stderr)
+            streams.tell(f"scaleout: {fault}")
         code = EXIT_USAGE
     except MissingExtraError as exc:
-        print(f"scaleout: {exc}", file=sys.stderr)
+        streams.tell(f"scaleout: {exc}")
         code = EXIT_USAGE
     except (OSError, SimulatorError, WorkerError) as exc:
-        print(f"scaleout: {exc}", file=sys.stderr)
+        streams.tell(f"scaleout: {exc}")
         code = EXIT_FAILED
     except KeyboardInterrupt:
         code = EXIT_FAILED
+    finally:
+        streams.let_go()
     sys.exit(code)
 
 
@@ -94,9 +98,9 @@ def _run_config(config: Config) -> int:
     shows = config.view == "plain" or (config.view == "auto" and sys.stderr.isatty())
     summary = run_checked(config, partial(plain.watch, out=sys.stderr) if shows else None)
     if config.view != "none":
-        print(f"\n{plain.final_table(summary)}", file=sys.stderr)
+        streams.tell(f"\n{plain.final_table(summary)}")
     elif not summary.balanced:
-        print(f"scaleout: {plain.verdict(summary)}", file=sys.stderr)
+        streams.tell(f"scaleout: {plain.verdict(summary)}")
     return EXIT_OK if summary.balanced else EXIT_UNACCOUNTED
 
 
@@ -105,7 +109,9 @@ def _run_config(config: Config) -> int:
 
 def _check(namespace: argparse.Namespace) -> int:
     config = loading.load(namespace.config, import_processors=True)
-    print(loading.report(config, processors.load_processors(config), worker_count(config)))
+    report = loading.report(config, processors.load_processors(config), worker_count(config))
+    with contextlib.suppress(BrokenPipeError):  # `| head` has seen enough
+        streams.show(report, sys.stdout)
     return EXIT_OK
 
 

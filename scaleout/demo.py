@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Mapping
 
 import msgspec
 
-from scaleout import loading
+from scaleout import loading, streams
 from scaleout.config import Config
 from scaleout.simulator import SimulatorConfig, SimulatorProcess
 
@@ -68,7 +67,7 @@ def run(
             endpoint_overrides=endpoint_overrides,
             import_processors=True,
         )
-        print(introduction(config), file=sys.stderr)
+        streams.tell(introduction(config))
         return run_config(config)
 
 

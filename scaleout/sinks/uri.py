@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import stat
+import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TypeVar
@@ -73,6 +74,8 @@ def make_sink(uri: str) -> Sink:
     """
     try:
         target = parse(uri)
+        if isinstance(target, StdoutTarget) and sys.__stdout__ is None:
+            raise ValueError("standard output is closed: redirect it, or choose another sink")
     except ValueError as error:
         raise ConfigError([Fault(source="", key="sink", problem=str(error))]) from error
     if isinstance(target, StdoutTarget):

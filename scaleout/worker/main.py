@@ -13,7 +13,7 @@ from random import Random
 
 import uvloop
 
-from scaleout import logs, memory, signals
+from scaleout import logs, memory, signals, streams
 from scaleout.channel import Channel
 from scaleout.config import Endpoint
 from scaleout.core.lifecycle import EndpointState
@@ -47,6 +47,7 @@ ORPHAN_GRACE_S = 5.0
 def worker_main(control: Connection, results: Connection, tally: Tally, allowance: Allowance | None) -> None:
     """Entry point of a worker process."""
     signals.leave_to_parent()
+    streams.leave_stdout_to_sinks()
     memory.keep_freed()
     threading.Thread(target=_end_with_parent, name="orphan-guard", daemon=True).start()
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
