@@ -46,7 +46,7 @@ def run(config: Config) -> Summary:
 async def serve(config: Config) -> Summary:
     """Run a configuration in the loop that runs already; signals are left alone.
 
-    Cancelling drains like a first signal, then raises CancelledError.
+    Cancelling drains like a first signal and writes the summary, then raises CancelledError.
 
     Raises:
         ConfigError: the configuration can't be used; holds all that is wrong.
@@ -78,9 +78,9 @@ async def _serve(config: Config, watch: Watch | None, *, handle_signals: bool) -
         if watching is not None:
             watching.cancel()
         await aggregator.close(LAST_CHANCE_S if supervisor.is_out_of_time else CLOSE_TIMEOUT_S)
-    summary = supervisor.summary()
-    if config.summary is not None:
-        write_summary(summary, config.summary)
+        summary = supervisor.summary()
+        if config.summary is not None:
+            write_summary(summary, config.summary)
     return summary
 
 

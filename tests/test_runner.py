@@ -58,6 +58,8 @@ def test_cancelling_serve_drains(tmp_path: Path) -> None:
         "spawn_main" not in " ".join(child.cmdline()) for child in psutil.Process().children()
     )
     assert sink.read_bytes().endswith(b"\n")
+    summary = json.loads((tmp_path / "summary.json").read_bytes())
+    assert summary["balanced"] and summary["totals"]["delivered"] == sink.read_bytes().count(b"\n")
 
 
 def test_a_script_without_main_guard(tmp_path: Path) -> None:
