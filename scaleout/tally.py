@@ -28,7 +28,11 @@ class _SharedWords:
         if fd is None:
             fd = _anonymous_file(words * _WORD)
         self._fd = fd
-        self._map = mmap.mmap(fd, words * _WORD)
+        try:
+            self._map = mmap.mmap(fd, words * _WORD)
+        except OSError:
+            os.close(fd)
+            raise
         self.values = memoryview(self._map).cast("Q")
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -54,8 +58,12 @@ def _anonymous_file(size: int) -> int:
     else:
         with tempfile.TemporaryFile() as file:
             fd = os.dup(file.fileno())
-    with open(fd, "wb", closefd=False) as file:
-        file.write(bytes(size))
+    try:
+        with open(fd, "wb", closefd=False) as file:
+            file.write(bytes(size))
+    except OSError:
+        os.close(fd)
+        raise
     return fd
 
 

@@ -86,7 +86,19 @@ class WorkerProcess:
         return self._process.pid or 0
 
     async def start(self) -> None:
-        """Spawn the process and take this end of its pipes."""
+        """Spawn the process and take this end of its pipes.
+
+        Raises:
+            OSError: the system can't give what that takes: processes, descriptors, memory.
+        """
+        try:
+            await self._spawn_with_pipes()
+        except OSError:
+            self.tally.close()
+            raise
+        self._arm(START_TIMEOUT_S)
+
+    async def _spawn_with_pipes(self) -> None:
         control, control_of_child = _spawn.Pipe(duplex=True)
         results, results_of_child = _spawn.Pipe(duplex=True)
         self._process = _spawn.Process(
@@ -98,9 +110,13 @@ class WorkerProcess:
         # Only the child holds its ends open, so that its death is an end of file here.
         with control_of_child, results_of_child, signals.held_back(), _without_main_module():
             self._process.start()
-        self.control = await Channel.open(control, Report, self._on_report, self._on_lost)
-        self.results = await Channel.open(results, Result, self._on_result, self._on_lost)
-        self._arm(START_TIMEOUT_S)
+        try:
+            self.control = await Channel.open(control, Report, self._on_report, self._on_lost)
+            self.results = await Channel.open(results, Result, self._on_result, self._on_lost)
+        except OSError:
+            self.kill()
+            self._process.join()
+            raise
 
     # What the worker says
 
@@ -205,11 +221,12 @@ def _exit_descriptor(process: SpawnProcess) -> Iterator[int]:
     The sentinel of multiprocessing also waits for children of the process that inherited its other end, so a
     pidfd is better where the system has it.
     """
-    if not hasattr(os, "pidfd_open"):
+    assert process.pid is not None
+    try:
+        descriptor = os.pidfd_open(process.pid)
+    except (AttributeError, OSError):  # another system, or no descriptors left
         yield process.sentinel
         return
-    assert process.pid is not None
-    descriptor = os.pidfd_open(process.pid)
     try:
         yield descriptor
     finally:

@@ -139,20 +139,36 @@ class Supervisor:
         policy = RestartPolicy()
         burial: asyncio.Task[None] | None = None
         while True:
-            process = await self._start(worker)
             try:
-                reason = await self._stay_with(worker, process, burial)
-            finally:
-                process.kill()
-            burial = asyncio.ensure_future(self._bury(worker, process, reason))
-            if not process.is_drained:
-                await self._mourn(worker, reason, policy)
+                process = await self._start(worker)
+            except OSError as exc:
+                await self._mourn(worker, f"can't be started: {exc.strerror or exc}", policy)
+            else:
+                burial = await self._accompany(worker, process, burial, policy)
             if self.is_stopping:
                 break
             worker.restarts += 1
             worker.enter(WorkerState.STARTING)
-        await burial
+        if burial is not None:
+            await burial
         worker.enter(WorkerState.ENDED)
+
+    async def _accompany(
+        self,
+        worker: WorkerStatus,
+        process: WorkerProcess,
+        burial: asyncio.Task[None] | None,
+        policy: RestartPolicy,
+    ) -> asyncio.Task[None]:
+        """Stay with the process until it is dead, and may be restarted; returns its burial, which goes on."""
+        try:
+            reason = await self._stay_with(worker, process, burial)
+        finally:
+            process.kill()
+        burial = asyncio.ensure_future(self._bury(worker, process, reason))
+        if not process.is_drained:
+            await self._mourn(worker, reason, policy)
+        return burial
 
     async def _mourn(self, worker: WorkerStatus, reason: str, policy: RestartPolicy) -> None:
         """Note the death of a worker, and wait until it may be restarted."""
