@@ -40,6 +40,12 @@ class EndpointStatus(Struct):
             self.last_error = f"its worker died: {reason}"
             self.connects_before = self.connects
 
+    def summary(self, counts: Counts) -> EndpointSummary:
+        """What it has come to, with its books."""
+        return EndpointSummary(
+            counts=counts, connects=self.connects, state=self.state, last_error=self.last_error
+        )
+
 
 class WorkerStatus(Struct):
     """A worker, over all its processes."""
@@ -60,6 +66,10 @@ class WorkerStatus(Struct):
         """Take a step."""
         self.state = worker_step(self.state, state)
         self.was_ready = self.was_ready or state is WorkerState.READY
+
+    def summary(self) -> WorkerSummary:
+        """What it has come to."""
+        return WorkerSummary(id=self.id, cpu_s=self.cpu_s, restarts=self.restarts, received=self.received)
 
 
 class WorkerSummary(Struct, frozen=True):

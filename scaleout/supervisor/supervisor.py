@@ -27,7 +27,7 @@ from scaleout.core.wire import (
 from scaleout.errors import WorkerError
 from scaleout.supervisor.aggregator import Aggregator
 from scaleout.supervisor.process import WorkerProcess
-from scaleout.supervisor.status import EndpointStatus, EndpointSummary, Summary, WorkerStatus, WorkerSummary
+from scaleout.supervisor.status import EndpointStatus, Summary, WorkerStatus
 from scaleout.tally import Allowance
 
 HEARTBEATS_PER_TIMEOUT = 10
@@ -284,24 +284,11 @@ class Supervisor:
         """What the run has come to."""
         return Summary(
             duration_s=time.monotonic() - self.started_at,
-            workers=tuple(
-                WorkerSummary(
-                    id=worker.id,
-                    cpu_s=worker.cpu_s,
-                    restarts=worker.restarts,
-                    received=worker.received,
-                )
-                for worker in self.workers
-            ),
+            workers=tuple(worker.summary() for worker in self.workers),
             aggregator_cpu_s=time.process_time(),
             totals=self.ledger.total(),
             endpoints={
-                status.endpoint.name: EndpointSummary(
-                    counts=self.ledger.counts(status.slot),
-                    connects=status.connects,
-                    state=status.state,
-                    last_error=status.last_error,
-                )
+                status.endpoint.name: status.summary(self.ledger.counts(status.slot))
                 for status in self.endpoints
             },
         )
