@@ -19,6 +19,7 @@ from scaleout.hints import did_you_mean
 from scaleout.monitor import plain
 from scaleout.runner import run_checked, worker_count
 from scaleout.simulator import command as simulate
+from scaleout.supervisor.status import Summary
 
 EXIT_OK = 0
 EXIT_FAILED = 1
@@ -96,12 +97,16 @@ def _run_config(config: Config) -> int:
     """Run a checked configuration with its view, and turn its end into an exit code."""
     logs.configure(config.log_level, config.log_format, config.secrets)
     shows = config.view == "plain" or (config.view == "auto" and sys.stderr.isatty())
-    summary = run_checked(config, partial(plain.watch, out=sys.stderr) if shows else None)
-    if config.view != "none":
+    watch = partial(plain.watch, out=sys.stderr) if shows else None
+    summary = run_checked(config, watch, partial(_show, view=config.view))
+    return EXIT_OK if summary.balanced else EXIT_UNACCOUNTED
+
+
+def _show(summary: Summary, view: str) -> None:
+    if view != "none":
         streams.tell(f"\n{plain.final_table(summary)}")
     elif not summary.balanced:
         streams.tell(f"scaleout: {plain.verdict(summary)}")
-    return EXIT_OK if summary.balanced else EXIT_UNACCOUNTED
 
 
 # check

@@ -30,6 +30,9 @@ LAST_CHANCE_S = 1.0
 Watch = Callable[[Supervisor], Awaitable[None]]
 """Runs beside the supervisor and shows what goes on; cancelled at the end."""
 
+Show = Callable[[Summary], None]
+"""Told what the run has come to, also where its summary can't be written."""
+
 
 def run(config: Config) -> Summary:
     """Run a configuration until it ends, or until SIGINT or SIGTERM; to be called in the main thread.
@@ -39,6 +42,7 @@ def run(config: Config) -> Summary:
     Raises:
         ConfigError: the configuration can't be used; holds all that is wrong.
         WorkerError: the workers can't be started.
+        OSError: the summary can't be written.
     """
     return run_checked(check_config(config, import_processors=True))
 
@@ -51,37 +55,53 @@ async def serve(config: Config) -> Summary:
     Raises:
         ConfigError: the configuration can't be used; holds all that is wrong.
         WorkerError: the workers can't be started.
+        OSError: the summary can't be written.
     """
-    return await _serve(check_config(config, import_processors=True), None, handle_signals=False)
+    supervisor = _make_supervisor(check_config(config, import_processors=True))
+    return await _serve(supervisor, _run_to_the_end(supervisor))
 
 
-def run_checked(config: Config, watch: Watch | None = None) -> Summary:
+def run_checked(config: Config, watch: Watch | None = None, show: Show | None = None) -> Summary:
     """`run` for a configuration that has been checked."""
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        return runner.run(_serve(config, watch, handle_signals=True))
+        return runner.run(_serve_until_signal(config, watch, show))
 
 
-async def _serve(config: Config, watch: Watch | None, *, handle_signals: bool) -> Summary:
+async def _serve_until_signal(config: Config, watch: Watch | None, show: Show | None) -> Summary:
+    """Serve, with signals handled until the summary is written."""
+    supervisor = _make_supervisor(config)
+    with signals.stop_signals_call(lambda: _on_stop_signal(supervisor)):
+        return await _serve(supervisor, supervisor.run(), watch, show)
+
+
+async def _serve(
+    supervisor: Supervisor, running: Awaitable[None], watch: Watch | None = None, show: Show | None = None
+) -> Summary:
+    config = supervisor.config
+    watching = asyncio.ensure_future(watch(supervisor)) if watch is not None else None
+    try:
+        await running
+    finally:
+        if watching is not None:
+            watching.cancel()
+        await supervisor.aggregator.close(LAST_CHANCE_S if supervisor.is_out_of_time else CLOSE_TIMEOUT_S)
+        summary = supervisor.summary()
+        try:
+            if config.summary is not None:
+                write_summary(summary, config.summary)
+        finally:
+            if show is not None:
+                show(summary)
+    return summary
+
+
+def _make_supervisor(config: Config) -> Supervisor:
     memory.keep_freed()
     ledger = Ledger()
     supervisor: Supervisor
     aggregator = _make_aggregator(config, ledger, lambda: supervisor.stop("nobody reads the sink any more"))
     supervisor = Supervisor(config, worker_count(config), ledger, aggregator)
-    watching = asyncio.ensure_future(watch(supervisor)) if watch is not None else None
-    try:
-        if handle_signals:
-            with signals.stop_signals_call(lambda: _on_stop_signal(supervisor)):
-                await supervisor.run()
-        else:
-            await _run_to_the_end(supervisor)
-    finally:
-        if watching is not None:
-            watching.cancel()
-        await aggregator.close(LAST_CHANCE_S if supervisor.is_out_of_time else CLOSE_TIMEOUT_S)
-        summary = supervisor.summary()
-        if config.summary is not None:
-            write_summary(summary, config.summary)
-    return summary
+    return supervisor
 
 
 def _make_aggregator(config: Config, ledger: Ledger, on_sink_closed: Callable[[], None]) -> Aggregator:
@@ -117,8 +137,14 @@ def write_summary(summary: Summary, path: str) -> None:
     Raises:
         OSError: it can't be written.
     """
+    try:
+        _write_summary(summary, Path(path).resolve())
+    except OSError as exc:
+        raise OSError(f"the summary can't be written to {path}: {exc.strerror or exc}") from exc
+
+
+def _write_summary(summary: Summary, target: Path) -> None:
     document = msgspec.json.format(msgspec.json.encode(summary.to_mapping()), indent=2) + b"\n"
-    target = Path(path).resolve()
     if target.exists() and not target.is_file():  # replaced, /dev/null would be a file from then on
         target.write_bytes(document)
         return

@@ -71,6 +71,34 @@ def test_a_second_signal_ends_at_once(tmp_path: Path, launch: Callable[..., Any]
     assert not psutil.wait_procs(family, timeout=5)[1]
 
 
+def test_signals_while_the_sinks_are_closed(tmp_path: Path, launch: Callable[..., Any]) -> None:
+    """Until the summary is there a signal cuts nothing short."""
+    os.mkfifo(tmp_path / "out.fifo")
+    with firehose() as simulator:
+        run = launch(
+            {"endpoints": endpoints_of(simulator), "sink": "out.fifo", "limit": 10, "drain_timeout": 0.1}
+        )
+        run.wait_until(lambda: "stopping" in run.stderr)
+        while run.process.poll() is None and not (tmp_path / "summary.json").exists():
+            run.process.terminate()
+            time.sleep(0.05)
+        assert run.wait() == 3, run.stderr
+    assert run.summary["totals"]["in_flight"] == 10
+
+
+def test_a_summary_that_can_not_be_written(tmp_path: Path, launch: Callable[..., Any]) -> None:
+    (tmp_path / "gone").mkdir()
+    with firehose(1) as simulator:
+        keys = {"summary": "gone/summary.json", "limit": 1_000_000, "view": "auto"}
+        run = launch({"endpoints": endpoints_of(simulator), **keys})
+        run.wait_until(lambda: (tmp_path / "out.jsonl").exists() and run.lines())
+        (tmp_path / "gone").rmdir()
+        assert run.stop() == 1
+    assert "The books balance" in run.stderr
+    last = run.stderr.splitlines()[-1]
+    assert last == "scaleout: the summary can't be written to gone/summary.json: No such file or directory"
+
+
 def test_duration(launch: Callable[..., Any]) -> None:
     with firehose() as simulator:
         run = launch({"endpoints": endpoints_of(simulator), "duration": 1.5})
