@@ -59,6 +59,7 @@ class Channel(asyncio.BufferedProtocol, Generic[Incoming]):
         self._on_writable = on_writable
         self._transport: asyncio.Transport | None = None
         self._fault: ChannelError | None = None
+        self._holders: set[object] = set()
         self.is_writable = True
         """False while the other side lags: what is sent then is buffered, so wait for `on_writable`."""
         self._writable = asyncio.Event()
@@ -119,14 +120,16 @@ class Channel(asyncio.BufferedProtocol, Generic[Incoming]):
 
     # Receiving
 
-    def pause_reading(self) -> None:
-        """Read nothing more, so that the other side's `is_writable` becomes False in time."""
+    def pause_reading(self, holder: object = None) -> None:
+        """Read nothing until this holder, and all others, let go; the other side's `is_writable` turns False."""
+        self._holders.add(holder)
         if self._transport is not None and not self._transport.is_closing():
             self._transport.pause_reading()
 
-    def resume_reading(self) -> None:
-        """Read again."""
-        if self._transport is not None and not self._transport.is_closing():
+    def resume_reading(self, holder: object = None) -> None:
+        """Let go; the last holder to do so lets the channel read again."""
+        self._holders.discard(holder)
+        if not self._holders and self._transport is not None and not self._transport.is_closing():
             self._transport.resume_reading()
 
     def _expect_lengths(self) -> None:

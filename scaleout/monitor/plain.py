@@ -63,7 +63,7 @@ def progress(supervisor: Supervisor, before: Counts, total: Counts, elapsed_s: f
         parts.append(f"{ended} ended")
     if total.lost:
         parts.append(f"{compact(total.lost)} lost")
-    if supervisor.aggregator.is_holding_back:
+    if supervisor.aggregator.valve.is_closed:
         parts.append("sink lags")
     if supervisor.is_stopping:
         parts.append("draining")

@@ -10,6 +10,7 @@ from scaleout.core.ledger import Entry, Ledger
 from scaleout.core.wire import Batch, Result
 from scaleout.supervisor.deadletters import DeadLetterFile
 from scaleout.supervisor.writer import SinkWriter
+from scaleout.valve import Valve
 
 HIGH_WATER_BYTES = 4 * 2**20
 """With so much waiting for a sink, no worker's results are read."""
@@ -31,21 +32,8 @@ class Aggregator:
         self.ledger = ledger
         self._writers = writers
         self._dead_letters = dead_letters
-        self._sources: set[Channel[Result]] = set()
-        self.is_holding_back = False
-        """Whether workers are made to wait, because a sink lags."""
-
-    # Sources
-
-    def attach(self, source: Channel[Result]) -> None:
-        """Hold this worker back, too, when a sink lags."""
-        self._sources.add(source)
-        if self.is_holding_back:
-            source.pause_reading()
-
-    def detach(self, source: Channel[Result]) -> None:
-        """Forget a worker's channel."""
-        self._sources.discard(source)
+        self.valve: Valve[Channel[Result]] = Valve()
+        """Holds the workers' results back while a sink lags."""
 
     # Results
 
@@ -77,14 +65,10 @@ class Aggregator:
 
     def _regulate(self) -> None:
         pending = self.pending_bytes
-        if not self.is_holding_back and pending > HIGH_WATER_BYTES:
-            self.is_holding_back = True
-            for source in self._sources:
-                source.pause_reading()
-        elif self.is_holding_back and pending < LOW_WATER_BYTES:
-            self.is_holding_back = False
-            for source in self._sources:
-                source.resume_reading()
+        if pending > HIGH_WATER_BYTES:
+            self.valve.close()
+        elif pending < LOW_WATER_BYTES:
+            self.valve.open()
 
     # The end
 

@@ -193,7 +193,7 @@ class Supervisor:
             worker.id, self._runs, len(self.endpoints), self._allowance, config.heartbeat_timeout, self
         )
         await process.start()
-        self.aggregator.attach(process.results)
+        self.aggregator.valve.attach(process.results)
         process.control.send(
             Setup(
                 worker=worker.id,
@@ -238,8 +238,8 @@ class Supervisor:
 
     async def _bury(self, worker: WorkerStatus, process: WorkerProcess, reason: str) -> None:
         """Read what a dead process left in its pipe, and close its books."""
-        await process.wait_last_words(lambda: self.aggregator.is_holding_back and not self._killed.is_set())
-        self.aggregator.detach(process.results)
+        await process.wait_last_words(lambda: self.aggregator.valve.is_closed and not self._killed.is_set())
+        self.aggregator.valve.detach(process.results)
         remains = self.ledger.close_run(process.run, process.tally.read())
         worker.received += remains.unreported
         worker.cpu_before_s += process.cpu_s

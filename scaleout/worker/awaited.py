@@ -7,9 +7,9 @@ from collections import deque
 from collections.abc import AsyncIterator, Sequence
 
 from scaleout.signatures import Processor
+from scaleout.valve import Source, Valve
 from scaleout.worker.books import Books, Failure
 from scaleout.worker.decoding import Read
-from scaleout.worker.outbox import Source
 from scaleout.worker.pipeline import Intake, Processed, Sender
 
 MAX_CONCURRENCY = 100
@@ -44,8 +44,7 @@ class Awaited(Processed):
         self._waiting: deque[_Job] = deque()
         self._tasks: dict[_Job, asyncio.Task[None]] = {}
         self._collecting: asyncio.Handle | None = None
-        self._sources: set[Source] = set()
-        self._is_holding_back = False
+        self._valve: Valve[Source] = Valve()
         self._pending_messages = 0
         self._pending_bytes = 0
         self._idle = asyncio.Event()
@@ -53,13 +52,11 @@ class Awaited(Processed):
 
     def attach(self, source: Source) -> None:
         """Hold this connection back when too many messages wait."""
-        self._sources.add(source)
-        if self._is_holding_back:
-            source.pause_reading(self)
+        self._valve.attach(source)
 
     def detach(self, source: Source) -> None:
         """Forget a connection."""
-        self._sources.discard(source)
+        self._valve.detach(source)
 
     def process(self, read: Read, payloads: list[bytes], messages: list[object]) -> None:
         """Line the messages up."""
@@ -134,14 +131,10 @@ class Awaited(Processed):
 
     def _regulate(self) -> None:
         messages, size = self._pending_messages, self._pending_bytes
-        if not self._is_holding_back and (messages > HIGH_WATER_MESSAGES or size > HIGH_WATER_BYTES):
-            self._is_holding_back = True
-            for source in tuple(self._sources):
-                source.pause_reading(self)
-        elif self._is_holding_back and messages < LOW_WATER_MESSAGES and size < LOW_WATER_BYTES:
-            self._is_holding_back = False
-            for source in tuple(self._sources):
-                source.resume_reading(self)
+        if messages > HIGH_WATER_MESSAGES or size > HIGH_WATER_BYTES:
+            self._valve.close()
+        elif messages < LOW_WATER_MESSAGES and size < LOW_WATER_BYTES:
+            self._valve.open()
 
     async def drain(self, timeout_s: float) -> None:
         """Wait for the calls under way and in line; cancel those that take longer."""

@@ -23,6 +23,9 @@ from scaleout.core.frames import Kind, first_invalid_text, read_header, scan_run
 MAX_FRAGMENTS = 4096
 """As in websockets: a message in more fragments than that fails the connection with 1009."""
 
+MAX_UNSENT_BYTES = 16 * 2**20
+"""What may wait to be sent to a peer that pings and reads no pong; far more than messages to send may come to."""
+
 LAG_GRACE_S = 1.0
 """An overdue pong gets that long more, so that a loop that was held up reads what has arrived meanwhile."""
 
@@ -154,6 +157,9 @@ class FeedConnection(ClientConnection):
         """Take one event of the library's protocol: the response, or a frame that was not plain."""
         if not isinstance(event, Frame) or event.opcode not in (TEXT, BINARY, CONT):
             super().process_event(event)
+            if self.transport.get_write_buffer_size() > MAX_UNSENT_BYTES:
+                self._fail(CloseCode.POLICY_VIOLATION, "pings without reading the pongs")
+                self.transport.abort()
             return
         if event.opcode is not CONT:
             self._fragments = []

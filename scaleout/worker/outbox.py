@@ -7,29 +7,19 @@ the pipe is full the outbox holds on; above its high-water mark it stops all con
 from __future__ import annotations
 
 import asyncio
-from typing import Protocol
 
 from msgspec import Struct
 
 from scaleout.channel import Channel
 from scaleout.core.ledger import Entry
 from scaleout.core.wire import Batch, Command, DeadLetter, Drained
+from scaleout.valve import Source, Valve
 from scaleout.worker.encoding import Lines
 
 FLUSH_BYTES = 64 * 2**10
 HIGH_WATER_BYTES = 2**20
 DEAD_LETTER_BYTES = 256
 """What a dead letter takes beside its texts, so that letters without any fill the outbox, too."""
-
-
-class Source(Protocol):
-    """A connection, as far as it can be held back."""
-
-    def pause_reading(self, holder: object) -> None:
-        """Stop reading until this holder, and all others, let go."""
-
-    def resume_reading(self, holder: object) -> None:
-        """Let go."""
 
 
 class Tray(Struct):
@@ -70,31 +60,14 @@ class Outbox:
         self._dead_letters: list[DeadLetter] = []
         self._parts: list[bytes | memoryview] = []
         self._timer: asyncio.TimerHandle | None = None
-        self._sources: set[Source] = set()
-        self._is_holding_back = False
+        self.valve: Valve[Source] = Valve()
+        """Holds connections back while the pipe is full."""
         self.backlog_bytes = 0
         """Bytes that wait for the pipe."""
 
     def send_through(self, channel: Channel[Command]) -> None:
         """Use this channel from now on; its `on_writable` must be `flush`."""
         self._channel = channel
-
-    # Sources
-
-    def attach(self, source: Source) -> None:
-        """Hold this connection back, too, when the pipe is full."""
-        self._sources.add(source)
-        if self._is_holding_back:
-            source.pause_reading(self)
-
-    def detach(self, source: Source) -> None:
-        """Forget a connection."""
-        self._sources.discard(source)
-
-    @property
-    def is_holding_back(self) -> bool:
-        """Whether connections are stopped from reading."""
-        return self._is_holding_back
 
     # Filling
 
@@ -129,13 +102,11 @@ class Outbox:
             self._timer = None
         if self._channel is None or not self._channel.is_writable:
             if self.backlog_bytes >= HIGH_WATER_BYTES:
-                self._hold_back()
+                self.valve.close()
             return
         self._send(self._channel)
-        if self._is_holding_back and self._channel.is_writable:
-            self._is_holding_back = False
-            for source in tuple(self._sources):
-                source.resume_reading(self)
+        if self._channel.is_writable:
+            self.valve.open()
 
     def _send(self, channel: Channel[Command]) -> None:
         if not self._trays:
@@ -145,12 +116,6 @@ class Outbox:
         parts, self._parts = self._parts, []
         self.backlog_bytes = 0
         channel.send(Batch(tuple(tray.take() for tray in trays), tuple(letters)), parts)
-
-    def _hold_back(self) -> None:
-        if not self._is_holding_back:
-            self._is_holding_back = True
-            for source in tuple(self._sources):
-                source.pause_reading(self)
 
     async def finish(self, cpu_s: float) -> None:
         """Send what there is and the last message, and wait until the pipe has taken all of it."""

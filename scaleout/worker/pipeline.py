@@ -16,10 +16,10 @@ from scaleout.core.frames import Kind
 from scaleout.errors import Reject
 from scaleout.signatures import Processor
 from scaleout.tally import Allowance, Tally
+from scaleout.valve import Source
 from scaleout.worker.books import Books, Failure
 from scaleout.worker.decoding import Decoder, Read, decoder_for, json_decoder
 from scaleout.worker.encoding import flatten
-from scaleout.worker.outbox import Source
 
 BAD_MESSAGE = (ValueError, RecursionError)
 """What decoding raises because of the message, not because of code that it runs."""

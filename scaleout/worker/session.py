@@ -153,7 +153,7 @@ class Session:
         assert self._pipeline is not None
         self._connection = connection
         self.connects += 1
-        self._outbox.attach(connection)
+        self._outbox.valve.attach(connection)
         self._pipeline.attach(connection)
         try:
             self._enter(EndpointState.LIVE)
@@ -168,7 +168,7 @@ class Session:
             await connection.wait_closed()
             return self._take_leave(connection)
         finally:
-            self._outbox.detach(connection)
+            self._outbox.valve.detach(connection)
             self._pipeline.detach(connection)
             if not self._is_stopping:
                 self._connection = None

@@ -42,7 +42,7 @@ def test_a_line_says_how_it_goes() -> None:
         made.endpoints[1].state = EndpointState.ENDED
         made.workers[1].state = WorkerState.READY
         made.workers[1].backlog_bytes = 2048
-        made.aggregator.is_holding_back = True
+        made.aggregator.valve.close()
         made.stop("enough")
         total.lost = 7
         busy = progress(made, Counts(received=12_000), total, 0.5).split(" · ")

@@ -23,10 +23,10 @@ class HeldChannel:
     def __init__(self) -> None:
         self.is_held = False
 
-    def pause_reading(self) -> None:
+    def pause_reading(self, holder: object) -> None:
         self.is_held = True
 
-    def resume_reading(self) -> None:
+    def resume_reading(self, holder: object) -> None:
         self.is_held = False
 
 
@@ -115,20 +115,20 @@ def test_a_sink_that_lags_holds_all_workers_back(run: Run, scripted_sink: MakeSi
         aggregator = Aggregator(ledger, [writer_to(scripted_sink()), writer_to(sink)], None)
         (early, early_channel), (late, late_channel) = held_channel(), held_channel()
         (gone, gone_channel) = held_channel()
-        aggregator.attach(early_channel)
-        aggregator.attach(gone_channel)
-        aggregator.detach(gone_channel)
+        aggregator.valve.attach(early_channel)
+        aggregator.valve.attach(gone_channel)
+        aggregator.valve.detach(gone_channel)
         body = memoryview(b"x" * 2**20)
         aggregator.take(1, Batch((Entry(slot=0, received=1, delivered=1),)), body)
         assert not early.is_held
         while not early.is_held:
             aggregator.take(1, Batch((Entry(slot=0, received=1, delivered=1),)), body)
             assert aggregator.pending_bytes <= HIGH_WATER_BYTES + 2**20
-        aggregator.attach(late_channel)
-        assert late.is_held and not gone.is_held and aggregator.is_holding_back
+        aggregator.valve.attach(late_channel)
+        assert late.is_held and not gone.is_held and aggregator.valve.is_closed
         sink.gate.set()
         await aggregator.drain()
-        assert not (early.is_held or late.is_held or aggregator.is_holding_back)
+        assert not (early.is_held or late.is_held or aggregator.valve.is_closed)
         assert ledger.total().in_flight == 0
         await aggregator.close(10)
 

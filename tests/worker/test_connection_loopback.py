@@ -195,3 +195,41 @@ def test_compressed_messages_between_others_are_as_in_the_library() -> None:
     feed = asyncio.run(see(script, True, FeedConnection, "deflate"))
     assert feed == library
     assert feed.messages == [f'{{"price": {index}}}' for index in range(200)]
+
+
+def test_a_peer_that_pings_and_reads_no_pong_is_left() -> None:
+    """Its pongs must not fill the memory."""
+
+    async def flood(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        request = await reader.readuntil(b"\r\n\r\n")
+        headers = dict(line.split(b": ", 1) for line in request.split(b"\r\n")[1:-2])
+        writer.write(
+            b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+            b"Sec-WebSocket-Accept: "
+            + accept_key(headers[b"Sec-WebSocket-Key"].decode()).encode()
+            + b"\r\n\r\n"
+        )
+        reader._transport.pause_reading()  # type: ignore[attr-defined]
+        pings = frame(0x89, b"p" * 125) * 1_000
+        try:
+            while True:
+                writer.write(pings)
+                await writer.drain()
+        except ConnectionError:
+            pass
+        finally:
+            writer.close()
+
+    async def main() -> ConnectionClosed:
+        async with await asyncio.start_server(flood, "127.0.0.1", 0) as server:
+            port = server.sockets[0].getsockname()[1]
+            connection = await connect(f"ws://127.0.0.1:{port}/", create_connection=FeedConnection)
+            assert isinstance(connection, FeedConnection)
+            connection.deliver_to(lambda *batch: None)
+            await asyncio.wait_for(connection.wait_closed(), 60)
+            return connection.close_exc
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        closed = runner.run(main())
+    assert closed.sent == Close(1008, "pings without reading the pongs")
+    assert closed.rcvd is None

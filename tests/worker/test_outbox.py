@@ -115,7 +115,7 @@ def test_a_full_pipe_holds_connections_back_until_it_is_empty(run: Run, sent_cha
         channel = sent_channel()
         outbox = outbox_on(channel)
         source, late = HeldSource(), HeldSource()
-        outbox.attach(source)
+        outbox.valve.attach(source)
         channel.is_writable = False
         part = b"x" * (FLUSH_BYTES - 1) + b"\n"
         sent = 0
@@ -124,13 +124,13 @@ def test_a_full_pipe_holds_connections_back_until_it_is_empty(run: Run, sent_cha
             outbox.put(Tray(0, delivered=1), (part,), 0.0)
             sent += len(part)
         assert channel.sent == []
-        outbox.attach(late)
-        assert (late.is_held, outbox.is_holding_back, outbox.backlog_bytes) == (True, True, sent)
+        outbox.valve.attach(late)
+        assert (late.is_held, outbox.valve.is_closed, outbox.backlog_bytes) == (True, True, sent)
         outbox.flush()
         assert channel.sent == []
         channel.is_writable = True
         outbox.flush()
-        assert not (source.is_held or late.is_held or outbox.is_holding_back)
+        assert not (source.is_held or late.is_held or outbox.valve.is_closed)
         assert channel.bodies == [part * (sent // len(part))]
 
     run(scenario())
@@ -141,7 +141,7 @@ def test_a_pipe_that_is_full_again_at_once_goes_on_holding_back(run: Run, sent_c
         channel = sent_channel()
         outbox = outbox_on(channel)
         source = HeldSource()
-        outbox.attach(source)
+        outbox.valve.attach(source)
         channel.is_writable = False
         outbox.put(Tray(0), (b"x" * HIGH_WATER_BYTES,), 0.0)
         assert source.is_held
@@ -167,7 +167,7 @@ def test_dead_letters_of_empty_messages_fill_the_outbox_too(run: Run, sent_chann
         channel = sent_channel()
         outbox = outbox_on(channel)
         source = HeldSource()
-        outbox.attach(source)
+        outbox.valve.attach(source)
         channel.is_writable = False
         tray = Tray(0)
         for _ in range(HIGH_WATER_BYTES // 100):
