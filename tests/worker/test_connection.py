@@ -53,6 +53,9 @@ class FakeTransport(asyncio.Transport):
     def write_eof(self) -> None:
         self.written.append(b"")
 
+    def get_write_buffer_size(self) -> int:
+        return 0
+
     def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None:
         pass
 
