@@ -197,13 +197,18 @@ class WorkerProcess:
                 await self.results.wait_lost()
             return
 
+    @property
+    def exit_code(self) -> int | None:
+        """The dead process's exit code; negative: the number of the signal that killed it."""
+        return self._process.exitcode
+
     def explain_death(self) -> str:
         """Why the process is gone, in words."""
         if self.was_stuck:
             return f"stuck: no heartbeat for {self._heartbeat_timeout_s:g} s, killed"
         if self._fault is not None:
             return f"{self._fault}; killed"
-        code = self._process.exitcode
+        code = self.exit_code
         if code is not None and code < 0:
             return f"killed by {signals.name_of(-code)}"
         return f"exit code {code}"

@@ -165,8 +165,12 @@ class Supervisor:
             reason = await self._stay_with(worker, process, burial)
         finally:
             process.kill()
+        # While a sink lags, a worker's last word may still be unread in its pipe.
+        has_ended_well = process.is_drained or (self.is_stopping and process.exit_code == 0)
+        if has_ended_well:
+            reason = "the run had to end before their results were taken"
         burial = asyncio.ensure_future(self._bury(worker, process, reason))
-        if not process.is_drained:
+        if not has_ended_well:
             await self._mourn(worker, reason, policy)
         return burial
 

@@ -86,6 +86,18 @@ def test_signals_while_the_sinks_are_closed(tmp_path: Path, launch: Callable[...
     assert run.summary["totals"]["in_flight"] == 10
 
 
+def test_a_worker_that_ends_before_its_last_words_are_read_has_not_died(
+    tmp_path: Path, launch: Callable[..., Any]
+) -> None:
+    """The sink takes nothing, and what the worker had left fits into the pipe."""
+    os.mkfifo(tmp_path / "out.fifo")
+    with firehose(1) as simulator:
+        keys = {"sink": "out.fifo", "limit": 22_500, "drain_timeout": 1, "workers": 1}
+        run = launch({"endpoints": endpoints_of(simulator), **keys})
+        assert run.wait() == 3, run.stderr
+    assert "exit code 0" not in run.stderr
+
+
 def test_a_summary_that_can_not_be_written(tmp_path: Path, launch: Callable[..., Any]) -> None:
     (tmp_path / "gone").mkdir()
     with firehose(1) as simulator:
