@@ -86,8 +86,13 @@ class Launched:
         """The summary that the run wrote."""
         return json.loads((self.directory / "summary.json").read_bytes())
 
+    def size(self, name: str = "out.jsonl") -> int:
+        """Bytes in the sink so far; while it is written, the last line may not be whole."""
+        path = self.directory / name
+        return path.stat().st_size if path.exists() else 0
+
     def lines(self, name: str = "out.jsonl") -> list[bytes]:
-        """What is in the sink so far, line by line; only whole lines are there."""
+        """What is in a sink that is not being written, line by line; only whole lines are there."""
         content = (self.directory / name).read_bytes()
         assert not content or content.endswith(b"\n"), "half a line"
         return content.splitlines()

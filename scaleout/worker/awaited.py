@@ -7,8 +7,7 @@ from collections import deque
 from collections.abc import AsyncIterator, Sequence
 
 from scaleout.signatures import Processor
-from scaleout.valve import Source, Valve
-from scaleout.worker.books import Books, Failure
+from scaleout.worker.books import MAX_RESULTS, Books, Failure
 from scaleout.worker.decoding import Read
 from scaleout.worker.pipeline import Intake, Processed, Sender
 
@@ -44,19 +43,10 @@ class Awaited(Processed):
         self._waiting: deque[_Job] = deque()
         self._tasks: dict[_Job, asyncio.Task[None]] = {}
         self._collecting: asyncio.Handle | None = None
-        self._valve: Valve[Source] = Valve()
         self._pending_messages = 0
         self._pending_bytes = 0
         self._idle = asyncio.Event()
         self._idle.set()
-
-    def attach(self, source: Source) -> None:
-        """Hold this connection back when too many messages wait."""
-        self._valve.attach(source)
-
-    def detach(self, source: Source) -> None:
-        """Forget a connection."""
-        self._valve.detach(source)
 
     def process(self, read: Read, payloads: list[bytes], messages: list[object]) -> None:
         """Line the messages up."""
@@ -94,7 +84,12 @@ class Awaited(Processed):
         arguments = (job.argument, self.context_for(job.read)) if processor.wants_context else (job.argument,)
         called = processor.function(*arguments)
         if isinstance(called, AsyncIterator):
-            return iter([result async for result in called])
+            results: list[object] = []
+            async for result in called:
+                results.append(result)
+                if len(results) > MAX_RESULTS:
+                    break  # which is too many, as will be found
+            return iter(results)
         return await called  # type: ignore[misc]  # an async function's call is awaitable
 
     def _collect(self) -> None:
@@ -132,9 +127,9 @@ class Awaited(Processed):
     def _regulate(self) -> None:
         messages, size = self._pending_messages, self._pending_bytes
         if messages > HIGH_WATER_MESSAGES or size > HIGH_WATER_BYTES:
-            self._valve.close()
+            self.valve.close()
         elif messages < LOW_WATER_MESSAGES and size < LOW_WATER_BYTES:
-            self._valve.open()
+            self.valve.open()
 
     async def drain(self, timeout_s: float) -> None:
         """Wait for the calls under way and in line; cancel those that take longer."""

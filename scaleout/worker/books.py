@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from itertools import chain
+from itertools import chain, islice
 from types import NoneType
 from typing import cast
 
@@ -139,6 +139,9 @@ _PLAIN_TYPES: set[type] = set()
 
 _MANY_TYPES = 256
 
+MAX_RESULTS = 1_000_000
+"""Of one call of a processor; an iterator that goes on must not fill the memory."""
+
 
 def _are_plain(types: set[type]) -> bool:
     if types <= _PLAIN_TYPES:
@@ -183,7 +186,12 @@ def _fate_of_batch(outcome: object) -> Fate:
 
 def _collect(results: Iterable[object]) -> Fate:
     try:
-        return [result for result in results if result is not None]
+        found = list(islice(results, MAX_RESULTS + 1))
+        if len(found) > MAX_RESULTS:
+            raise ValueError(
+                f"more than {MAX_RESULTS:,} results of one call; is it an iterator without an end?"
+            )
+        return [result for result in found if result is not None]
     except BaseException as exc:  # a processor may raise anything, also while it is iterated
         return Failure(exc)
 

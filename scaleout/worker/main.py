@@ -31,12 +31,14 @@ from scaleout.core.wire import (
 )
 from scaleout.errors import ProcessorError
 from scaleout.processors import load_processor
+from scaleout.signatures import Processor
 from scaleout.tally import Allowance, Tally
 from scaleout.worker.awaited import Awaited
 from scaleout.worker.books import Books
 from scaleout.worker.decoding import bytes_decoder, text_decoder
 from scaleout.worker.outbox import Outbox
-from scaleout.worker.pipeline import Decoded, Intake, PassThrough, Pipeline, Processed
+from scaleout.worker.permessage import PerMessage
+from scaleout.worker.pipeline import Decoded, Intake, PassThrough, PerRead, Pipeline, Processed
 from scaleout.worker.session import Session
 from scaleout.worker.words import text_of
 
@@ -193,8 +195,14 @@ def build_pipeline(endpoint: Endpoint, books: Books, intake: Intake, session: Se
     """
     if endpoint.processor is not None:
         processor = load_processor(endpoint.processor)
-        is_async = processor.is_async or processor.is_async_generator
-        return (Awaited if is_async else Processed)(books, intake, processor, session.send)
+        return pipeline_class(processor)(books, intake, processor, session.send)
     if endpoint.format == "json":
         return PassThrough(books, intake)
     return Decoded(books, intake, text_decoder if endpoint.format == "text" else bytes_decoder)
+
+
+def pipeline_class(processor: Processor) -> type[Processed]:
+    """The kind of pipeline that a processor's signature asks for."""
+    if processor.is_async or processor.is_async_generator:
+        return Awaited
+    return PerRead if processor.is_batch else PerMessage

@@ -7,7 +7,6 @@ goes to the dead letters alone; its neighbours go on.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from itertools import repeat
 
 import msgspec
 
@@ -16,7 +15,7 @@ from scaleout.core.frames import Kind
 from scaleout.errors import Reject
 from scaleout.signatures import Processor
 from scaleout.tally import Allowance, Tally
-from scaleout.valve import Source
+from scaleout.valve import Source, Valve
 from scaleout.worker.books import Books, Failure
 from scaleout.worker.decoding import Decoder, Read, decoder_for, json_decoder
 from scaleout.worker.encoding import flatten
@@ -173,27 +172,33 @@ class PassThrough(Decoded):
 
 
 class Processed(Decoded):
-    """Runs a plain function for each message, or for each read."""
+    """Has a processor; subclasses call it."""
 
     def __init__(self, books: Books, intake: Intake, processor: Processor, send: Sender) -> None:
         super().__init__(books, intake, decoder_for(processor))
         self.processor = processor
+        self.valve: Valve[Source] = Valve()
+        """Holds the endpoint's connections back while too much waits for the processor."""
         self._send = send
+
+    def attach(self, source: Source) -> None:
+        """Hold this connection back when too much waits."""
+        self.valve.attach(source)
+
+    def detach(self, source: Source) -> None:
+        """Forget a connection."""
+        self.valve.detach(source)
 
     def context_for(self, read: Read) -> Context:
         """What the processor may know and do besides."""
         return Context(self.books.endpoint, read.received_at, self._send)
 
+
+class PerRead(Processed):
+    """Runs a plain function for each read, on all of its messages."""
+
     def process(self, read: Read, payloads: list[bytes], messages: list[object]) -> None:
         """Call the function."""
-        if self.processor.is_batch:
-            self._process_batch(read, payloads, messages)
-        else:
-            contexts = (repeat(self.context_for(read)),) if self.processor.wants_context else ()
-            outcomes, _ = attempt_each(self.processor.function, messages, *contexts)
-            self.books.deliver(read, payloads, outcomes)
-
-    def _process_batch(self, read: Read, payloads: list[bytes], messages: list[object]) -> None:
         arguments = (messages, self.context_for(read)) if self.processor.wants_context else (messages,)
         outcome: object
         try:

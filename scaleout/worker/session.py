@@ -17,6 +17,7 @@ from websockets.exceptions import ConnectionClosed
 from websockets.frames import CloseCode
 from websockets.protocol import State
 from websockets.typing import Subprotocol
+from websockets.uri import parse_uri
 from websockets.version import version as WEBSOCKETS_VERSION
 
 from scaleout.config import TLS, Endpoint
@@ -131,7 +132,7 @@ class Session:
         options: dict[str, Any] = {}
         if endpoint.uri.lower().startswith("wss:"):
             options["ssl"] = tls_context(endpoint.tls)
-        connection = await connect(
+        connection = await _Connect(
             endpoint.uri,
             create_connection=FeedConnection,
             additional_headers=endpoint.headers,
@@ -228,6 +229,19 @@ class Session:
             self._log.exception("internal error while closing the connection")
         finally:
             connection.transport.abort()
+
+
+class _Connect(connect):
+    """Follows redirects, but takes no header of the endpoint's, which may be a secret, to another origin."""
+
+    def process_redirect(self, exc: Exception) -> Exception | str:
+        """Where to go instead, or what went wrong."""
+        found = super().process_redirect(exc)
+        if isinstance(found, str):
+            target, origin = parse_uri(found), self.ws_uri
+            if (target.secure, target.host, target.port) != (origin.secure, origin.host, origin.port):
+                self.additional_headers = None
+        return found
 
 
 @lru_cache(maxsize=64)

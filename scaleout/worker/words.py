@@ -7,6 +7,8 @@ import traceback
 
 MAX_LINE_CHARS = 1_000
 MAX_TRACEBACK_CHARS = 8_000
+MAX_FRAMES = 30
+"""The innermost ones of a traceback: a deep recursion takes long to put in words."""
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 
@@ -35,7 +37,7 @@ def text_of(exception: BaseException) -> str:
 def traceback_of(exception: BaseException) -> str:
     """The exception's traceback, its end where it is very long."""
     try:
-        lines = traceback.format_exception(exception)
+        lines = traceback.format_exception(exception, limit=-MAX_FRAMES)
     except BaseException:
         return type(exception).__name__
     return sendable("".join(lines)[-MAX_TRACEBACK_CHARS:])

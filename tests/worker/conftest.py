@@ -16,11 +16,11 @@ from scaleout.core.frames import Kind
 from scaleout.core.wire import Batch, Command, DeadLetter, Result
 from scaleout.signatures import inspect_processor
 from scaleout.tally import Allowance, Tally
-from scaleout.worker.awaited import Awaited
 from scaleout.worker.books import Books
 from scaleout.worker.decoding import bytes_decoder, text_decoder
+from scaleout.worker.main import pipeline_class
 from scaleout.worker.outbox import Outbox
-from scaleout.worker.pipeline import Decoded, Intake, PassThrough, Pipeline, Processed
+from scaleout.worker.pipeline import Decoded, Intake, PassThrough, Pipeline
 
 RECEIVED_AT = 1_700_000_000_123_456_789
 
@@ -74,8 +74,7 @@ class Desk:
         self.pipeline: Pipeline
         if processor is not None:
             inspected = inspect_processor(processor, "tests:processor")
-            kind = Awaited if inspected.is_async or inspected.is_async_generator else Processed
-            self.pipeline = kind(books, intake, inspected, send or self.replies.append)
+            self.pipeline = pipeline_class(inspected)(books, intake, inspected, send or self.replies.append)
         elif message_format == "json":
             self.pipeline = PassThrough(books, intake)
         else:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import json
 from collections.abc import Awaitable, Callable, Iterable, Iterator
 from typing import Any
@@ -16,6 +17,7 @@ from scaleout.context import Context
 from scaleout.core.frames import Kind
 from scaleout.errors import Reject
 from scaleout.tally import Allowance
+from scaleout.worker import books
 
 MakeDesk = Callable[..., Any]
 Run = Callable[[Awaitable[Any]], Any]
@@ -624,3 +626,12 @@ def test_messages_beyond_the_limit_are_not_received(desk: MakeDesk, run: Run) ->
             assert (done.counts, done.count("bytes")) == ((3, 3, 0, 0), 4)
 
     run(scenario())
+
+
+def test_an_iterator_without_an_end_is_one_dead_letter(feed: Feed, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(books, "MAX_RESULTS", 1_000)
+    done = feed(lambda message: itertools.count() if message == 0 else message, b"0", b"1")
+    assert done.results == [1]
+    assert done.counts == (2, 1, 0, 1)
+    (letter,) = [letter for batch in done.channel.batches for letter in batch.dead_letters]
+    assert "more than 1,000 results" in letter.reason

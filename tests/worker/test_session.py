@@ -586,3 +586,36 @@ def test_tls_contexts_verify_by_default() -> None:
     context = tls_context(TLS())
     assert context.check_hostname and context.verify_mode is ssl.CERT_REQUIRED
     assert tls_context(TLS()) is context
+
+
+@pytest.mark.parametrize(("elsewhere", "expected"), [(True, None), (False, "hunter22")])
+def test_a_redirect_takes_headers_to_the_same_origin_alone(
+    elsewhere: bool, expected: str | None, run: Run, client: MakeClient
+) -> None:
+    async def scenario() -> None:
+        targets: list[str] = []
+        seen: asyncio.Future[str | None] = asyncio.get_running_loop().create_future()
+
+        def redirect(connection: ServerConnection, request: Request) -> Response | None:
+            note(connection, request)
+            if request.path == "/target":
+                return None
+            response = connection.respond(302, "")
+            response.headers["Location"] = targets[0]
+            return response
+
+        def note(connection: ServerConnection, request: Request) -> None:
+            if request.path == "/target":
+                seen.set_result(request.headers.get("X-Api-Key"))
+
+        async with (
+            serving(stay, process_request=note) as other,
+            serving(stay, process_request=redirect) as uri,
+        ):
+            targets.append(f"{other if elsewhere else uri}/target")
+            redirected = client(f"{uri}/start", headers={"X-Api-Key": "hunter22"})
+            await redirected.reached(1, LIVE)
+            assert await seen == expected
+            await redirected.stop()
+
+    run(scenario())
