@@ -1,8 +1,8 @@
 """The pipeline of a plain function that takes one message: as many at a time as the loop can spare.
 
 A read may hold thousands of messages. If the function is slow, going through all of them at once would hold up the
-worker's other connections and its heartbeat; so they are processed in slices, for a short turn of the loop at a
-time, and meanwhile the connection is held back.
+worker's other connections and its heartbeat; so the clock is looked at every few messages, what takes longer than
+a short turn of the loop goes on in the next one, and meanwhile the connection is held back.
 """
 
 from __future__ import annotations
@@ -14,27 +14,34 @@ from itertools import repeat
 from scaleout.signatures import Processor
 from scaleout.worker.books import Books, Failure
 from scaleout.worker.decoding import Read
-from scaleout.worker.pipeline import Intake, Processed, Sender, attempt_each
+from scaleout.worker.pipeline import Intake, Processed, Sender, attempt_next
 
 TURN_S = 0.1
-"""How long one endpoint may keep the loop, give or take a slice."""
-SLICE_S = 0.02
-"""What a slice should take at the most."""
-SMALLEST_SLICE = 16
-LARGEST_SLICE = 1024
-"""Messages; a function that turns slow all at once is noticed after so many."""
+"""How long one endpoint may keep the loop, give or take a step."""
+LONGEST_STEP = 128
+"""Messages between two looks at the clock; a function that turns slow all at once is noticed after so many."""
+SHORTEST_STEP = 8
+STEP_S = 0.02
+"""What a step should take at the most."""
 
 
 class _Stretch:
-    """Messages of one read, and how many of them are done."""
+    """Messages of one read that are being processed."""
 
-    __slots__ = ("done", "messages", "payloads", "read")
+    __slots__ = ("delivered", "outcomes", "payloads", "read", "rest")
 
     def __init__(self, read: Read, payloads: list[bytes], messages: list[object]) -> None:
         self.read = read
         self.payloads = payloads
-        self.messages = messages
-        self.done = 0
+        self.rest = iter(messages)
+        self.outcomes: list[object] = []
+        """Of the messages after those that are delivered."""
+        self.delivered = 0
+
+    @property
+    def missing(self) -> int:
+        """Messages that are still to be processed."""
+        return len(self.payloads) - self.delivered - len(self.outcomes)
 
 
 class PerMessage(Processed):
@@ -44,41 +51,35 @@ class PerMessage(Processed):
         super().__init__(books, intake, processor, send)
         self._loop = asyncio.get_running_loop()
         self._line: deque[_Stretch] = deque()
-        self._slice = SMALLEST_SLICE
+        self._step = SHORTEST_STEP
         self._idle = asyncio.Event()
         self._idle.set()
 
     def process(self, read: Read, payloads: list[bytes], messages: list[object]) -> None:
         """Call the function, now or as soon as there is time."""
-        if self._line:
-            self._line.append(_Stretch(read, payloads, messages))
-        elif len(messages) <= SMALLEST_SLICE:
-            self._call(read, payloads, messages)
-        else:
-            self._line.append(_Stretch(read, payloads, messages))
+        stretch = _Stretch(read, payloads, messages)
+        if not self._line and len(messages) <= SHORTEST_STEP:
+            self._attempt(stretch, len(messages))
+            self._deliver(stretch)
+            return
+        self._line.append(stretch)
+        if len(self._line) == 1:
             self._take_turn()
 
-    def _call(self, read: Read, payloads: list[bytes], messages: list[object]) -> None:
-        contexts = (repeat(self.context_for(read)),) if self.processor.wants_context else ()
-        outcomes, _ = attempt_each(self.processor.function, messages, *contexts)
-        self.books.deliver(read, payloads, outcomes)
+    def _attempt(self, stretch: _Stretch, count: int) -> None:
+        contexts = (repeat(self.context_for(stretch.read)),) if self.processor.wants_context else ()
+        attempt_next(self.processor.function, stretch.rest, count, stretch.outcomes, *contexts)
 
     def _take_turn(self) -> None:
         """Work until nothing is left or the turn is over; what is left waits for the next one."""
-        started_at = now = self._loop.time()
+        ends_at = self._loop.time() + TURN_S
         while self._line:
             stretch = self._line[0]
-            start, stop = stretch.done, stretch.done + self._slice
-            if start == 0 and stop >= len(stretch.messages):
-                self._call(stretch.read, stretch.payloads, stretch.messages)
-            else:
-                self._call(stretch.read, stretch.payloads[start:stop], stretch.messages[start:stop])
-            stretch.done = stop
-            if stop >= len(stretch.messages):
+            is_over = self._work_on(stretch, ends_at)
+            self._deliver(stretch)
+            if not stretch.missing:
                 self._line.popleft()
-            before, now = now, self._loop.time()
-            self._adapt(now - before)
-            if self._line and now - started_at > TURN_S:
+            if is_over and self._line:
                 self.valve.close()
                 self._idle.clear()
                 self._loop.call_soon(self._take_turn)
@@ -86,11 +87,26 @@ class PerMessage(Processed):
         self.valve.open()
         self._idle.set()
 
-    def _adapt(self, took_s: float) -> None:
-        if took_s > SLICE_S:
-            self._slice = max(SMALLEST_SLICE, self._slice // 4)
-        elif took_s < SLICE_S / 4:
-            self._slice = min(LARGEST_SLICE, self._slice * 2)
+    def _work_on(self, stretch: _Stretch, ends_at: float) -> bool:
+        """Process messages until there are no more, or until the turn is over, which is returned."""
+        now = self._loop.time()
+        while (missing := stretch.missing) and now < ends_at:
+            step = min(self._step, missing)
+            self._attempt(stretch, step)
+            before, now = now, self._loop.time()
+            if now - before > STEP_S:
+                self._step = SHORTEST_STEP
+            elif step == self._step < LONGEST_STEP:
+                self._step *= 2
+        return now >= ends_at
+
+    def _deliver(self, stretch: _Stretch) -> None:
+        outcomes, stretch.outcomes = stretch.outcomes, []
+        start, stretch.delivered = stretch.delivered, stretch.delivered + len(outcomes)
+        payloads = stretch.payloads
+        if len(outcomes) < len(payloads):
+            payloads = payloads[start : stretch.delivered]
+        self.books.deliver(stretch.read, payloads, outcomes)
 
     async def drain(self, timeout_s: float) -> None:
         """Wait for what is in line; what takes longer is dead."""
@@ -101,6 +117,6 @@ class PerMessage(Processed):
             reason = f"still waiting to be processed {timeout_s:g} s after the run was stopped"
             failure = Failure(TimeoutError(reason), (TimeoutError,))
             for stretch in self._line:
-                payloads = stretch.payloads[stretch.done :]
+                payloads = stretch.payloads[stretch.delivered :]
                 self.books.deliver(stretch.read, payloads, [failure] * len(payloads))
             self._line.clear()

@@ -6,7 +6,8 @@ goes to the dead letters alone; its neighbours go on.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator
+from itertools import islice
 
 import msgspec
 
@@ -93,35 +94,32 @@ class Pipeline:
         """Wait for messages that are being processed; those that take longer become dead letters."""
 
 
-def attempt_each(
+def attempt_next(
     function: Callable[..., object],
-    items: Sequence[object],
+    items: Iterator[object],
+    count: int,
+    outcomes: list[object],
     *further: Iterable[object],
     expected: tuple[type[BaseException], ...] = (Reject,),
-) -> tuple[list[object], dict[int, Failure]]:
-    """Call the function with each item; whatever it raises harms that item alone.
+) -> None:
+    """Call the function with each of the next items; whatever it raises harms that item alone.
 
     Args:
+        count: how many items, of those that there are.
+        outcomes: gets what the function returned, a `Failure` where it raised.
         further: more arguments, at least as many as items.
         expected: exceptions that explain themselves, so that no traceback is kept.
-
-    Returns:
-        What it returned, a `Failure` where it raised; and the failures by index.
     """
-    outcomes: list[object] = []
-    failures: dict[int, Failure] = {}
-    rest = iter(items)
-    while True:
+    goal = len(outcomes) + count
+    while len(outcomes) < goal:
         try:
-            # The loop runs in C until a call raises. What was appended before stays, and `rest` stands behind the
-            # item at fault.
-            outcomes.extend(map(function, rest, *further))
-            if len(outcomes) == len(items):
-                return outcomes, failures
-            raise RuntimeError("StopIteration was raised, which only an iterator may do")
+            # The loop runs in C until a call raises. What was appended before stays, and `items` stands behind
+            # the item at fault.
+            outcomes.extend(map(function, islice(items, goal - len(outcomes)), *further))
+            if len(outcomes) < goal:
+                raise RuntimeError("StopIteration was raised, which only an iterator may do")
         except BaseException as exc:  # SystemExit and the like harm only their item, too
-            failure = failures[len(outcomes)] = Failure(exc, expected)
-            outcomes.append(failure)
+            outcomes.append(Failure(exc, expected))
 
 
 class Decoded(Pipeline):
@@ -138,15 +136,22 @@ class Decoded(Pipeline):
             self.process(read, read.payloads, list(read.payloads))
             return
         payloads = read.payloads
-        messages, bad = attempt_each(decode, payloads, expected=BAD_MESSAGE)
-        if bad:
-            for index, failure in bad.items():
-                self.books.dead_letter(read, payloads[index], "decode", failure)
-            self.books.post()
-            payloads = [payload for index, payload in enumerate(payloads) if index not in bad]
-            messages = [message for index, message in enumerate(messages) if index not in bad]
+        messages: list[object] = []
+        attempt_next(decode, iter(payloads), len(payloads), messages, expected=BAD_MESSAGE)
+        if Failure in map(type, messages):
+            payloads, messages = self._leave_out_bad(read, messages)
         if payloads:
             self.process(read, payloads, messages)
+
+    def _leave_out_bad(self, read: Read, messages: list[object]) -> tuple[list[bytes], list[object]]:
+        good: list[tuple[bytes, object]] = []
+        for payload, message in zip(read.payloads, messages, strict=True):
+            if isinstance(message, Failure):
+                self.books.dead_letter(read, payload, "decode", message)
+            else:
+                good.append((payload, message))
+        self.books.post()
+        return [payload for payload, _ in good], [message for _, message in good]
 
     def process(self, read: Read, payloads: list[bytes], messages: list[object]) -> None:
         """Without a processor the messages are the results."""

@@ -1,12 +1,10 @@
-"""A plain function is called in slices: the loop goes on, order and counts stay, too much holds the source back."""
+"""A plain function is called for a turn at a time: the loop goes on, and order and counts stay."""
 
 from __future__ import annotations
 
 import asyncio
 import time
 from typing import Any
-
-from scaleout.worker import permessage
 
 
 class Tap:
@@ -52,25 +50,15 @@ def test_a_slow_function_gives_the_loop_its_turns(desk: Any, run: Any) -> None:
     run(scenario())
 
 
-def test_a_fast_function_is_done_at_once_and_in_large_slices(desk: Any, run: Any) -> None:
-    calls: list[int] = []
-
+def test_a_fast_function_is_done_at_once_and_delivered_as_one(desk: Any, run: Any) -> None:
     async def scenario() -> None:
         done = desk(lambda message: message)
-        call = done.pipeline._call
-
-        def noted(read: Any, payloads: list[bytes], messages: list[object]) -> None:
-            calls.append(len(messages))
-            call(read, payloads, messages)
-
-        done.pipeline._call = noted
-        for _ in range(20):
+        for _ in range(5):
             done.receive(*numbers(0, 2000))
-        assert done.counts == (40_000, 40_000, 0, 0)
+        assert done.counts == (10_000, 10_000, 0, 0)
+        assert [batch.entries[0].delivered for batch in done.channel.batches] == [2000] * 5
 
     run(scenario())
-    assert calls[0] == permessage.SMALLEST_SLICE
-    assert max(calls) == permessage.LARGEST_SLICE
 
 
 def test_what_still_waits_when_the_time_to_drain_is_over_is_dead(desk: Any, run: Any) -> None:
