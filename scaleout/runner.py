@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Awaitable, Callable
+from functools import partial
 from pathlib import Path
 
 import msgspec
@@ -70,7 +71,12 @@ def run_checked(config: Config, watch: Watch | None = None, show: Show | None = 
 async def _serve_until_signal(config: Config, watch: Watch | None, show: Show | None) -> Summary:
     """Serve, with signals handled until the summary is written."""
     supervisor = _make_supervisor(config)
-    with signals.stop_signals_call(lambda: _on_stop_signal(supervisor)):
+    steps = iter([partial(supervisor.stop, "signal; a second one ends at once")])
+
+    def on_signal() -> None:
+        next(steps, partial(supervisor.kill, "second signal"))()
+
+    with signals.stop_signals_call(on_signal):
         return await _serve(supervisor, supervisor.run(), watch, show)
 
 
@@ -111,13 +117,6 @@ def _make_aggregator(config: Config, ledger: Ledger, on_sink_closed: Callable[[]
         names = {slot: endpoint.name for slot, endpoint in enumerate(config.endpoints)}
         dead_letters = DeadLetterFile(SinkWriter(FileSink(Path(config.dead_letters)), on_sink_closed), names)
     return Aggregator(ledger, writers, dead_letters)
-
-
-def _on_stop_signal(supervisor: Supervisor) -> None:
-    if supervisor.is_stopping:
-        supervisor.kill("second signal")
-    else:
-        supervisor.stop("signal; a second one ends at once")
 
 
 async def _run_to_the_end(supervisor: Supervisor) -> None:

@@ -82,8 +82,24 @@ def test_signals_while_the_sinks_are_closed(tmp_path: Path, launch: Callable[...
         while run.process.poll() is None and not (tmp_path / "summary.json").exists():
             run.process.terminate()
             time.sleep(0.05)
-        assert run.wait() == 3, run.stderr
-    assert run.summary["totals"]["in_flight"] == 10
+        code = run.wait()
+    totals = run.summary["totals"]
+    assert totals["in_flight"] + totals["lost"] == totals["received"] == 10
+    assert code == (3 if totals["in_flight"] else 0)
+
+
+def test_a_first_signal_while_a_run_drains_by_itself_changes_nothing(
+    tmp_path: Path, launch: Callable[..., Any]
+) -> None:
+    os.mkfifo(tmp_path / "out.fifo")
+    with firehose() as simulator:
+        run = launch({"endpoints": endpoints_of(simulator), "sink": "out.fifo", "limit": 10})
+        run.wait_until(lambda: "stopping" in run.stderr)
+        run.process.terminate()
+        with (tmp_path / "out.fifo").open("rb") as reader:
+            assert len(reader.read().splitlines()) == 10
+        assert run.wait() == 0, run.stderr
+    assert run.summary["totals"]["delivered"] == 10
 
 
 def test_a_worker_that_ends_before_its_last_words_are_read_has_not_died(
