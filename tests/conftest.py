@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import psutil
 import pytest
 
@@ -102,7 +103,7 @@ class Launched:
         found: dict[str, list[bytes]] = {}
         for line in self.lines(name):
             head, _, data = line.partition(b',"data":')
-            found.setdefault(json.loads(head + b"}")["endpoint"], []).append(data[:-1])
+            found.setdefault(_head.decode(head + b"}").endpoint, []).append(data[:-1])
         return found
 
     def kill(self) -> None:
@@ -123,6 +124,14 @@ def _command_line(process: psutil.Process) -> list[str]:
         return []
     return found
 
+
+class Head(msgspec.Struct):
+    """The envelope's beginning."""
+
+    endpoint: str
+
+
+_head = msgspec.json.Decoder(Head)
 
 Launch = Callable[..., Launched]
 

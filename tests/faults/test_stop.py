@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import time
@@ -10,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import psutil
 import pytest
 
@@ -26,12 +26,19 @@ def endpoints_of(simulator: SimulatorProcess, **keys: object) -> list[dict[str, 
     return [{"name": name, "uri": uri, **keys} for name, uri in simulator.endpoints]
 
 
+class Numbered(msgspec.Struct):
+    seq: int
+
+
+_numbered = msgspec.json.Decoder(Numbered)
+
+
 def check_whole(run: Any) -> None:
     """The output is without a gap from number 0 at each endpoint, and is what the summary says."""
     summary = run.summary
     assert summary["balanced"]
     for name, lines in run.data().items():
-        assert [json.loads(line)["seq"] for line in lines] == list(range(len(lines)))
+        assert [_numbered.decode(line).seq for line in lines] == list(range(len(lines)))
         assert summary["endpoints"][name]["delivered"] == len(lines)
     assert summary["totals"]["in_flight"] == summary["totals"]["lost"] == 0
 
