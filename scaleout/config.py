@@ -69,6 +69,9 @@ class Endpoint(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     linger: float = 0.005
     """How long results may wait for a larger batch; 0 sends after every read."""
 
+    def __repr__(self) -> str:
+        return f"<Endpoint {self.name or 'without a name'}>"  # URI, headers and messages may hold secrets
+
 
 class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A whole run.
@@ -100,3 +103,7 @@ class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """How long a stopping run waits for workers and sinks to take what is in flight."""
     secrets: tuple[str, ...] = ()
     """Values that came from the environment; they are blotted out of every text for people."""
+
+    def __repr__(self) -> str:
+        workers = f"{self.workers} workers" if self.workers else "as many workers as cores"
+        return f"<Config: {len(self.endpoints)} endpoints, {workers}>"
