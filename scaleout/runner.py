@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Awaitable, Callable
-from functools import partial
 from pathlib import Path
 
 import msgspec
@@ -71,10 +70,15 @@ def run_checked(config: Config, watch: Watch | None = None, show: Show | None = 
 async def _serve_until_signal(config: Config, watch: Watch | None, show: Show | None) -> Summary:
     """Serve, with signals handled until the summary is written."""
     supervisor = _make_supervisor(config)
-    steps = iter([partial(supervisor.stop, "signal; a second one ends at once")])
+    signals_seen = 0
 
     def on_signal() -> None:
-        next(steps, partial(supervisor.kill, "second signal"))()
+        nonlocal signals_seen
+        signals_seen += 1
+        if signals_seen == 1:
+            supervisor.stop("signal; a second one ends at once")
+        else:
+            supervisor.kill("second signal")
 
     with signals.stop_signals_call(on_signal):
         return await _serve(supervisor, supervisor.run(), watch, show)

@@ -169,7 +169,7 @@ class Supervisor:
         has_ended_well = process.is_drained or (self.is_stopping and process.exit_code == 0)
         if has_ended_well:
             reason = "the run had to end before their results were taken"
-        burial = asyncio.ensure_future(self._bury(worker, process, reason))
+        burial = asyncio.ensure_future(self._bury(worker, process, reason, burial))
         if not has_ended_well:
             await self._mourn(worker, reason, policy)
         return burial
@@ -240,8 +240,12 @@ class Supervisor:
         await death
         return process.explain_death()
 
-    async def _bury(self, worker: WorkerStatus, process: WorkerProcess, reason: str) -> None:
-        """Read what a dead process left in its pipe, and close its books."""
+    async def _bury(
+        self, worker: WorkerStatus, process: WorkerProcess, reason: str, before: asyncio.Task[None] | None
+    ) -> None:
+        """Read what a dead process left in its pipe, and close its books, after those of the one before."""
+        if before is not None:
+            await before
         await process.wait_last_words(lambda: self.aggregator.valve.is_closed and not self._killed.is_set())
         self.aggregator.valve.detach(process.results)
         remains = self.ledger.close_run(process.run, process.tally.read())

@@ -163,3 +163,27 @@ def test_a_stuck_processor_is_restarted_and_the_neighbour_worker_goes_on(
 
 def numbers_of_raw(run: Any, name: str) -> list[int]:
     return [json.loads(line)["seq"] for line in run.data()[name]]
+
+
+def test_deaths_while_the_sink_takes_nothing(tmp_path: Path, launch: Callable[..., Any]) -> None:
+    """A process that dies before the last one's results are read doesn't make them forgotten."""
+    fifo = tmp_path / "out.fifo"
+    os.mkfifo(fifo)
+    with SimulatorProcess(SimulatorConfig(endpoints=1, firehose=True)) as simulator:
+        endpoints = [{"name": "a", "uri": simulator.endpoints[0].uri}]
+        run = launch({"endpoints": endpoints, "sink": "out.fifo", "workers": 1, "view": "plain"})
+        with fifo.open("rb") as reader:
+            reader.readline()
+            run.wait_until(lambda: "sink lags" in run.stderr)
+            for deaths in (1, 2, 3):
+                run.workers[0].kill()
+                run.wait_until(
+                    lambda deaths=deaths: run.stderr.count("restarting") == deaths and len(run.workers) == 1
+                )
+            run.process.terminate()
+            lines = 1 + sum(1 for _ in reader)
+        assert run.wait() == 0, run.stderr
+    totals = run.summary["totals"]
+    assert run.summary["balanced"]
+    assert totals["delivered"] == lines
+    assert totals["in_flight"] == 0
