@@ -33,6 +33,79 @@ class Backoff(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What the bound is multiplied by after each attempt."""
 
 
+class Rate(Struct, frozen=True, forbid_unknown_fields=True):
+    """So many in any period: "300/5m" in a file."""
+
+    count: int
+    period: float
+    """In seconds."""
+
+
+class Quarantine(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """When an endpoint that is refused again and again is left alone, and how often it is probed then."""
+
+    after: int = 3
+    """Refusals in a row."""
+    probe: float = 300.0
+    """Seconds between two probes."""
+
+
+class Heartbeat(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Heartbeats in messages: what this side sends, and what of the server's messages is life, but no data."""
+
+    send: JSONValue | None = None
+    every: float = 15.0
+    """Seconds between two of those that are sent."""
+    expect: JSONValue | None = None
+    """The answer; without one within `every`, and without any other sign of life, the server is dead."""
+    match: JSONValue | None = None
+    """Heartbeats that the server sends by itself."""
+
+
+class Reply(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """An answer to a message that asks for one."""
+
+    match: JSONValue
+    send: JSONValue
+    """A text "{field}" in it stands for that field of the message that is answered."""
+
+
+class Ready(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What acknowledges a subscription."""
+
+    match: JSONValue
+    within: float = 10.0
+    """Seconds after the subscription."""
+    refused: JSONValue | None = None
+    """What refuses it; the usual ways to say so are known without it."""
+
+
+class Cursor(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How a feed is resumed where it was left."""
+
+    field: str
+    """Path of the value in the messages."""
+    parameter: str | None = None
+    """Of the URI's query; without it, "{cursor}" in `subscribe` stands for the value."""
+
+
+class InvalidShare(Struct, frozen=True, forbid_unknown_fields=True):
+    """A share of invalid messages within a time: "5%/30s" in a file."""
+
+    share: float
+    """From 0 to 1."""
+    window: float
+    """In seconds."""
+
+
+class Host(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What all workers together may ask of one host."""
+
+    connects: Rate | None = None
+    concurrent: int | None = None
+    """Connections open, or being opened, at the same time."""
+
+
 class Endpoint(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One feed: where it is, how to talk to it, and what to do with its messages.
 
@@ -49,7 +122,21 @@ class Endpoint(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     proxy: str | bool = True
     """An http://, https://, socks4:// or socks5:// URI; true: what the environment says; false: none."""
     subscribe: tuple[JSONValue, ...] = ()
-    """Sent after every connect: strings as they are, tables and arrays as JSON."""
+    """Sent after every connect: strings as they are, tables and arrays as JSON.
+
+    With `streams`, a text "{stream}" stands for one stream, so that there is a message for each, and "{streams}"
+    for all those of the connection.
+    """
+    unsubscribe: tuple[JSONValue, ...] = ()
+    """Sent for streams that are taken away, with the same stand-ins."""
+    streams: tuple[str, ...] = ()
+    """Spread over as few connections as the feed allows; with "{stream}" in the URI each has one of its own."""
+    streams_per_connection: int | None = None
+    """None: all on one connection."""
+    send_rate: Rate | None = None
+    """Of messages sent on a connection, pings and pongs counted."""
+    producer: str | None = None
+    """MODULE:FUNCTION, an async generator of messages to send; started anew with each connection."""
     processor: str | None = None
     """MODULE:FUNCTION."""
     format: Literal["json", "text", "binary"] = "json"
@@ -57,6 +144,51 @@ class Endpoint(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     reconnect: Literal["always", "on_error", "never"] = "always"
     """`on_error`: ends when the server closes normally (1000); `never`: ends with its first connection."""
     backoff: Backoff = Backoff()
+    quarantine: Quarantine = Quarantine()
+    standby: bool = False
+    """Keep a second connection open and subscribed, which takes over at once."""
+    rotate_after: float | None = None
+    """Move to a fresh connection when one is so old, or up to a tenth earlier."""
+    goodbye: JSONValue | None = None
+    """A message by which the server says that it will close: time to move to a fresh connection."""
+    stale_after: float | None = None
+    """Without data for so long, the connection is given up; heartbeats are no data."""
+    heartbeat: Heartbeat | None = None
+    reply: tuple[Reply, ...] = ()
+    ready: Ready | None = None
+    cursor: Cursor | None = None
+    max_invalid: InvalidShare | None = None
+    """More than that, and the connection is negotiated anew; if that doesn't help, quarantine."""
+    sequence: str | None = None
+    """Path of a number that counts the messages."""
+    sequence_key: str | None = None
+    """Path of what has numbers of its own."""
+    sequence_first: str | None = None
+    """Path of the first number of a message that covers several."""
+    sequence_previous: str | None = None
+    """Path of the number of the message before."""
+    sequence_scope: Literal["endpoint", "connection"] = "endpoint"
+    """`connection`: each connection is numbered for itself."""
+    gap_records: bool = True
+    """Write a record into the output where a gap is."""
+    on_gap: str | None = None
+    """`resubscribe`, `reconnect`, or MODULE:FUNCTION, which is called with the gap."""
+    backpressure: Literal["block", "drop_oldest", "drop_newest", "latest"] = "block"
+    """What happens to messages that can't be taken."""
+    latest_key: str | None = None
+    """Path of what `latest` keeps the newest message of; None: of the endpoint."""
+    high_water: int = 1000
+    """Messages waiting for the processor, or kept by a policy, above which the endpoint is held back, or drops."""
+    low_water: int = 250
+    """Messages below which it goes on."""
+    high_water_bytes: int = 4 * 2**20
+    """The same in bytes of payload; it goes on below a quarter of that."""
+    ordered: bool = True
+    """False: results of an async processor come as they are ready."""
+    max_concurrency: int = 100
+    """Calls of an async processor at the same time, at the most."""
+    timeout: float | None = None
+    """How long an async processor may take for a message."""
     compression: Literal["off", "deflate"] = "off"
     max_message_size: int = 4 * 2**20
     open_timeout: float = 10.0
@@ -93,7 +225,17 @@ class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     summary: str | None = None
     """File for the summary, JSON."""
     dead_letters: str | None = None
-    """File for the dead letters, JSON lines."""
+    """File of the dead letters, an SQLite database."""
+    max_dead_letters: int = 100_000
+    """Above it, the oldest leave."""
+    max_dead_letter_bytes: int = 2**30
+    """The same in bytes of their payloads and texts."""
+    control: str | None = None
+    """Path of a Unix socket for commands to the live run."""
+    state: str | None = None
+    """File for what outlives the run: cursors. By default beside the configuration file, where one is needed."""
+    hosts: dict[str, Host] = {}
+    """Budgets by host, or host:port."""
     view: Literal["auto", "plain", "none"] = "auto"
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     log_format: Literal["text", "json"] = "text"

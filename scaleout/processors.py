@@ -70,6 +70,15 @@ def load_processor(spec: str) -> Processor:
     Raises:
         ProcessorError: it can't be imported, or what it wants can't be told from its signature.
     """
+    return inspect_processor(load_object(spec), spec)
+
+
+def load_object(spec: str) -> object:
+    """Import what MODULE:FUNCTION names.
+
+    Raises:
+        ProcessorError: it can't be imported.
+    """
     module_name, _, path = spec.partition(":")
     names = [*module_name.split("."), *path.split(".")]
     if not all(name.isidentifier() for name in names):
@@ -80,7 +89,7 @@ def load_processor(spec: str) -> Processor:
     for name in path.split("."):
         found = _attribute(found, name, where)
         where = f"{where}{':' if where == module_name else '.'}{name}"
-    return inspect_processor(found, spec)
+    return found
 
 
 def _import(name: str) -> types.ModuleType:

@@ -13,12 +13,18 @@ from websockets.exceptions import InvalidProxy, InvalidURI
 from websockets.proxy import parse_proxy
 from websockets.uri import parse_uri
 
+from scaleout.config import InvalidShare, Rate
 from scaleout.errors import MissingExtraError
 from scaleout.loading.reading import Check, UnusableError, WrongError, found
 from scaleout.units import parse_duration, parse_size
 
 TOKEN = re.compile(r"[-!#$%&'*+.^_`|~0-9A-Za-z]+")
 """What HTTP takes as the name of a header or of a subprotocol."""
+
+_RATE = re.compile(r"\s*([0-9]{1,9})\s*/\s*(\S.*?)\s*")
+_SHARE = re.compile(r"\s*([0-9]{1,3}(?:\.[0-9]{1,9})?)\s*%\s*/\s*(\S.*?)\s*")
+_HOST = re.compile(r"(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?")
+_MOST = 10**6
 
 _LONGEST_S = 36500 * 86400.0
 _LARGEST_INTEGER = 2**63 - 1
@@ -109,6 +115,54 @@ def size(value: object) -> int:
     if not 0 < size_bytes <= _LARGEST_INTEGER:
         raise WrongError("more than 0 bytes" if size_bytes <= 0 else "less than 8 EiB")
     return size_bytes
+
+
+def rate(value: object) -> Rate:
+    """Check how often something may happen, such as "300/5m" or "20/s"."""
+    if isinstance(value, Rate):
+        return value
+    found = _RATE.fullmatch(value) if isinstance(value, str) else None
+    try:
+        if found is not None and 0 < int(found[1]) <= _MOST:
+            return Rate(int(found[1]), _period(found[2]))
+    except ValueError:
+        pass
+    raise WrongError('so many in a time, such as "20/s" or "300/5m"')
+
+
+def invalid_share(value: object) -> InvalidShare:
+    """Check a share of messages in a time, such as "5%/30s"."""
+    if isinstance(value, InvalidShare):
+        return value
+    found = _SHARE.fullmatch(value) if isinstance(value, str) else None
+    try:
+        if found is not None and 0 < float(found[1]) <= 100:
+            return InvalidShare(float(found[1]) / 100, _period(found[2]))
+    except ValueError:
+        pass
+    raise WrongError('a share of the messages in a time, such as "5%/30s"')
+
+
+def _period(text: str) -> float:
+    """A time with a unit, whose number may be left out where it is 1."""
+    period_s = parse_duration(text if text[:1].isdigit() or text[:1] == "." else f"1{text}")
+    if not 0 < period_s <= _LONGEST_S:
+        raise ValueError("not a period")
+    return period_s
+
+
+def path(value: object) -> str:
+    """Check the path of a field in a message, such as "data.u"."""
+    if not isinstance(value, str) or not all(value.split(".")) or not value.isprintable():
+        raise WrongError('the path of a field, such as "data.u"')
+    return value
+
+
+def host_name(value: object) -> str:
+    """Check a host, with or without a port."""
+    if not isinstance(value, str) or not _HOST.fullmatch(value):
+        raise WrongError('a host such as "example.org" or "example.org:8443"')
+    return value.lower()
 
 
 def _finite(value: object) -> float | None:

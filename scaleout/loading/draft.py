@@ -8,10 +8,12 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
-from scaleout.config import TLS, Config, Endpoint
+from scaleout import hooks
+from scaleout.config import TLS, Config, Endpoint, InvalidShare, Rate
 from scaleout.errors import ConfigError, Fault
+from scaleout.loading.combinations import contradictions
 from scaleout.loading.keys import ENDPOINT_KEYS, RUN_KEYS
 from scaleout.loading.parsing import Table, parse_file
 from scaleout.loading.reading import BAD, Reader, Reading, found, join
@@ -43,7 +45,10 @@ def load(
     """
     draft = _Draft(os.fspath(path), _environment(environment), import_processors)
     raw = parse_file(Path(path), draft.file)
-    return draft.finish(raw, overrides, endpoint_overrides)
+    config = draft.finish(raw, overrides, endpoint_overrides)
+    if config.state is None and any(endpoint.cursor is not None for endpoint in config.endpoints):
+        config = structs.replace(config, state=str(Path(path).with_suffix(".state.json")))
+    return config
 
 
 def from_mapping(
@@ -134,8 +139,12 @@ def _given(value: object) -> dict[str, object]:
 
 
 def _as_raw(value: object) -> object:
+    if isinstance(value, Rate | InvalidShare):
+        return value
     if isinstance(value, Struct):
         return _given(value)
+    if isinstance(value, dict):
+        return {name: _as_raw(item) for name, item in value.items()}
     if isinstance(value, list | tuple):
         return [_as_raw(item) if isinstance(item, Struct) else item for item in value]
     return value
@@ -154,7 +163,7 @@ class _Draft:
         self.source = source
         self.faults: list[Fault] = []
         self.secrets = dict.fromkeys(secrets)
-        problem = functools.cache(_processor_problem) if import_processors else _unchecked
+        problem = functools.cache(_function_problem) if import_processors else _unchecked
         self.file, self.command_line = (
             Reading(each, environment, self.faults, self.secrets, problem) for each in (source, COMMAND_LINE)
         )
@@ -226,6 +235,8 @@ class _Draft:
             own = self._endpoint_keys(table, key)
             values = {**defaults, **own, **override_values}
             self._check_tls(values, own, key)
+            for name, problem in contradictions(values):
+                self.file.fault(join(key, name), problem)
             layers = [each for each in (raw_defaults, table, overrides) if isinstance(each, Mapping)]
             uri = next((layer["uri"] for layer in reversed(layers) if layer.get("uri") is not None), None)
             if uri is None and isinstance(table, Mapping):
@@ -295,10 +306,12 @@ def _read_elsewhere(reading: Reading, raw: object, key: str) -> object:
     return BAD
 
 
-def _processor_problem(spec: str) -> str | None:
+def _function_problem(role: str, spec: str) -> str | None:
+    if role != "processor":
+        return hooks.problem_of(role, spec)
     loaded = load_or_explain(spec)
     return loaded if isinstance(loaded, str) else None
 
 
-def _unchecked(spec: str) -> None:
+def _unchecked(role: str, spec: str) -> None:
     return None

@@ -4,7 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from scaleout.config import TLS, Backoff
+from msgspec import Struct
+
+from scaleout.config import (
+    TLS,
+    Backoff,
+    Cursor,
+    Heartbeat,
+    Host,
+    Quarantine,
+    Ready,
+    Reply,
+)
 from scaleout.loading.checks import (
     TOKEN,
     check_json,
@@ -12,9 +23,13 @@ from scaleout.loading.checks import (
     existing_file,
     feed_uri,
     header_value,
+    host_name,
+    invalid_share,
     number,
     output_file,
+    path,
     proxy,
+    rate,
     seconds,
     size,
     text,
@@ -95,11 +110,16 @@ def _as_it_is(value: object) -> object:
 
 def processor(reading: Reading, raw: object, key: str) -> object:
     """Read the name of a processor, and import it where the source is read for that."""
+    return function(reading, raw, key, 'MODULE:FUNCTION such as "feeds:on_trade"', "processor")
+
+
+def function(reading: Reading, raw: object, key: str, expected: str, role: str) -> object:
+    """Read the name of a function, and ask what is wrong with it."""
 
     def check(value: object) -> object:
         if not isinstance(value, str) or not value.isprintable() or not all(value.partition(":")):
-            raise WrongError('MODULE:FUNCTION such as "feeds:on_trade"')
-        problem = reading.processor_problem(value)
+            raise WrongError(expected)
+        problem = reading.function_problem(role, value)
         if problem is not None:
             raise UnusableError(problem)
         return value
@@ -122,6 +142,62 @@ def sink(reading: Reading, raw: object, key: str) -> object:
         raise WrongError('a path, "-" or a URI that can be written to')
 
     return reading.leaf(raw, key, check, redact_uri)
+
+
+def struct(kind: type[Struct], keys: Mapping[str, Reader], *required: str) -> Reader:
+    """A reader of a table with known keys as a Struct."""
+
+    def read(reading: Reading, raw: object, key: str) -> object:
+        known = len(reading.faults)
+        values = reading.table(raw, key, keys)
+        if len(reading.faults) > known:
+            return BAD
+        missing = [name for name in required if name not in values]
+        for name in missing:
+            reading.fault(join(key, name), "expected a value, found nothing")
+        return BAD if missing else kind(**values)
+
+    return read
+
+
+def heartbeat(reading: Reading, raw: object, key: str) -> object:
+    """Read how heartbeats look."""
+    value = struct(Heartbeat, HEARTBEAT_KEYS)(reading, raw, key)
+    if isinstance(value, Heartbeat):
+        if value.expect is not None and value.send is None:
+            reading.fault(
+                join(key, "expect"),
+                "is the answer to `send`, which is missing; heartbeats that come by themselves are `match`",
+            )
+            return BAD
+        if value.send is None and value.match is None:
+            reading.fault(key, "expected `send` or `match`, found neither")
+            return BAD
+    return value
+
+
+def gap_action(reading: Reading, raw: object, key: str) -> object:
+    """Read what is done about a gap."""
+    if raw in ("resubscribe", "reconnect"):
+        return raw
+    return function(reading, raw, key, 'MODULE:FUNCTION, "resubscribe" or "reconnect"', "on_gap")
+
+
+def producer(reading: Reading, raw: object, key: str) -> object:
+    """Read the name of a producer, and import it where the source is read for that."""
+    return function(reading, raw, key, 'MODULE:FUNCTION such as "feeds:produce"', "producer")
+
+
+def hosts(reading: Reading, raw: object, key: str) -> object:
+    """Read the budgets of hosts."""
+    if not isinstance(raw, Mapping):
+        return reading.leaf(raw, key, _never("a table of hosts"))
+    values = {}
+    for name, value in raw.items():
+        checked = reading.leaf(name, join(key, name), host_name)
+        budget = struct(Host, HOST_KEYS)(reading, value, join(key, name))
+        values[checked] = budget
+    return BAD if BAD in values or BAD in values.values() else values
 
 
 def tls(reading: Reading, raw: object, key: str) -> object:
@@ -153,6 +229,36 @@ BACKOFF_KEYS: Mapping[str, Reader] = {
     "factor": leaf(number("a number, 1 or more", lambda value: value >= 1)),
 }
 
+QUARANTINE_KEYS: Mapping[str, Reader] = {
+    "after": leaf(whole_number("refusals")),
+    "probe": leaf(seconds(zero=False)),
+}
+
+HEARTBEAT_KEYS: Mapping[str, Reader] = {
+    "send": outgoing,
+    "every": leaf(seconds(zero=False)),
+    "expect": outgoing,
+    "match": outgoing,
+}
+
+REPLY_KEYS: Mapping[str, Reader] = {"match": outgoing, "send": outgoing}
+
+READY_KEYS: Mapping[str, Reader] = {
+    "match": outgoing,
+    "within": leaf(seconds(zero=False)),
+    "refused": outgoing,
+}
+
+CURSOR_KEYS: Mapping[str, Reader] = {
+    "field": leaf(path),
+    "parameter": leaf(text("the name of a parameter")),
+}
+
+HOST_KEYS: Mapping[str, Reader] = {
+    "connects": leaf(rate),
+    "concurrent": leaf(whole_number("connections")),
+}
+
 ENDPOINT_KEYS: Mapping[str, Reader] = {
     "uri": leaf(feed_uri, redact_uri),
     "name": leaf(text("a text on one line")),
@@ -161,10 +267,40 @@ ENDPOINT_KEYS: Mapping[str, Reader] = {
     "tls": tls,
     "proxy": leaf(proxy, redact_uri),
     "subscribe": array(outgoing, "texts, tables and arrays"),
+    "unsubscribe": array(outgoing, "texts, tables and arrays"),
+    "streams": array(leaf(text("the name of a stream")), "texts"),
+    "streams_per_connection": leaf(whole_number("streams")),
+    "send_rate": leaf(rate),
+    "producer": producer,
     "processor": processor,
     "format": leaf(choice("json", "text", "binary")),
     "reconnect": leaf(choice("always", "on_error", "never")),
     "backoff": backoff,
+    "quarantine": struct(Quarantine, QUARANTINE_KEYS),
+    "standby": leaf(truth),
+    "rotate_after": leaf(seconds(zero=False)),
+    "goodbye": outgoing,
+    "stale_after": leaf(seconds(zero=False)),
+    "heartbeat": heartbeat,
+    "reply": array(struct(Reply, REPLY_KEYS, "match", "send"), "tables"),
+    "ready": struct(Ready, READY_KEYS, "match"),
+    "cursor": struct(Cursor, CURSOR_KEYS, "field"),
+    "max_invalid": leaf(invalid_share),
+    "sequence": leaf(path),
+    "sequence_key": leaf(path),
+    "sequence_first": leaf(path),
+    "sequence_previous": leaf(path),
+    "sequence_scope": leaf(choice("endpoint", "connection")),
+    "gap_records": leaf(truth),
+    "on_gap": gap_action,
+    "backpressure": leaf(choice("block", "drop_oldest", "drop_newest", "latest")),
+    "latest_key": leaf(path),
+    "high_water": leaf(whole_number("messages")),
+    "low_water": leaf(whole_number("messages")),
+    "high_water_bytes": leaf(size),
+    "ordered": leaf(truth),
+    "max_concurrency": leaf(whole_number("calls")),
+    "timeout": leaf(seconds(zero=False)),
     "compression": leaf(choice("off", "deflate")),
     "max_message_size": leaf(size),
     "open_timeout": leaf(seconds(zero=False)),
@@ -182,6 +318,11 @@ RUN_KEYS: Mapping[str, Reader] = {
     "limit": leaf(whole_number("messages")),
     "summary": leaf(output_file),
     "dead_letters": leaf(output_file),
+    "max_dead_letters": leaf(whole_number("messages")),
+    "max_dead_letter_bytes": leaf(size),
+    "control": leaf(output_file),
+    "state": leaf(output_file),
+    "hosts": hosts,
     "view": leaf(choice("auto", "plain", "none")),
     "log_level": leaf(choice("debug", "info", "warning", "error")),
     "log_format": leaf(choice("text", "json")),

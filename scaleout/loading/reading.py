@@ -39,7 +39,8 @@ class Reading:
         environment: what `${NAME}` is looked up in; None takes every text as it is.
         faults: where faults go; shared between the sources of one configuration.
         secrets: where the values of variables go.
-        processor_problem: says what is wrong with a processor, None if nothing is.
+        function_problem: says what is wrong with a function (in the role of `processor`, `producer` or `on_gap`;
+            its name), None if nothing is.
     """
 
     def __init__(
@@ -48,13 +49,13 @@ class Reading:
         environment: Mapping[str, str] | None,
         faults: list[Fault],
         secrets: dict[str, None],
-        processor_problem: Callable[[str], str | None],
+        function_problem: Callable[[str, str], str | None],
     ) -> None:
         self.source = source
         self.environment = environment
         self.faults = faults
         self.secrets = secrets
-        self.processor_problem = processor_problem
+        self.function_problem = function_problem
 
     def fault(self, key: str, problem: str) -> None:
         self.faults.append(Fault(self.source, key, problem))

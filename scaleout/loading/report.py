@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 
-from scaleout.config import TLS, Backoff, Config, Endpoint
+from scaleout.config import TLS, Backoff, Config, Cursor, Endpoint, Host, InvalidShare, Quarantine, Rate
 from scaleout.secrets import Redactor, redact_uri
 from scaleout.signatures import Processor
 from scaleout.units import format_duration, format_size
@@ -37,6 +37,9 @@ def report(config: Config, processors: Mapping[str, Processor], workers: int) ->
         ("ends", _end(config)),
         ("summary", config.summary or ""),
         ("dead letters", config.dead_letters or "counted, not kept"),
+        ("control", config.control or ""),
+        ("state", config.state or ""),
+        ("hosts", ", ".join(_budget(name, host) for name, host in config.hosts.items())),
     ]
     lines = [*_aligned(rows), "", *_aligned([fact for fact in facts if fact[1]])]
     return Redactor(config.secrets)("\n".join(lines))
@@ -56,6 +59,12 @@ def _settings(endpoint: Endpoint) -> list[str]:
         for name, write in _WRITERS.items()
         if getattr(endpoint, name) != getattr(_DEFAULTS, name)
     ]
+
+
+def _budget(name: str, host: Host) -> str:
+    limits = [f"connects {_rate(host.connects)}"] if host.connects else []
+    limits += [f"concurrent {host.concurrent}"] if host.concurrent else []
+    return " ".join([name, *limits])
 
 
 def _end(config: Config) -> str:
@@ -86,6 +95,30 @@ def _proxy(proxy: str | bool) -> str:
     return "none" if proxy is False else redact_uri(str(proxy))
 
 
+def _rate(rate: Rate) -> str:
+    return f"{rate.count}/{format_duration(rate.period)}"
+
+
+def _share(limit: InvalidShare) -> str:
+    return f"{limit.share:.3g} in {format_duration(limit.window)}"
+
+
+def _quarantine(quarantine: Quarantine) -> str:
+    return f"after {quarantine.after}, probed every {format_duration(quarantine.probe)}"
+
+
+def _cursor(cursor: Cursor) -> str:
+    return f"{cursor.field} as {cursor.parameter}" if cursor.parameter else cursor.field
+
+
+def _names(value: str | tuple[str, ...]) -> str:
+    return value if isinstance(value, str) else f"{len(value)}"
+
+
+def _is_set(value: object) -> str:
+    return "yes" if value else "no"
+
+
 def _or_off(seconds: float) -> str:
     return format_duration(seconds) if seconds else "off"
 
@@ -94,6 +127,36 @@ _WRITERS: Mapping[str, Callable[..., str]] = {
     "subscribe": _count,
     "headers": ", ".join,
     "subprotocols": ", ".join,
+    "streams": _names,
+    "streams_per_connection": str,
+    "unsubscribe": _count,
+    "send_rate": _rate,
+    "producer": str,
+    "quarantine": _quarantine,
+    "standby": _is_set,
+    "rotate_after": format_duration,
+    "goodbye": _is_set,
+    "stale_after": format_duration,
+    "heartbeat": _is_set,
+    "reply": _count,
+    "ready": _is_set,
+    "cursor": _cursor,
+    "max_invalid": _share,
+    "sequence": str,
+    "sequence_key": str,
+    "sequence_first": str,
+    "sequence_previous": str,
+    "sequence_scope": str,
+    "gap_records": _is_set,
+    "on_gap": str,
+    "backpressure": str,
+    "latest_key": str,
+    "high_water": str,
+    "low_water": str,
+    "high_water_bytes": format_size,
+    "ordered": _is_set,
+    "max_concurrency": str,
+    "timeout": format_duration,
     "tls": _tls,
     "proxy": _proxy,
     "reconnect": str,
