@@ -49,6 +49,7 @@ class Books:
     """What an endpoint's pipeline reports of its messages: counts, dead letters, encoded results."""
 
     def __init__(self, slot: int, endpoint: Endpoint, outbox: Outbox, envelope: bool) -> None:
+        self.config = endpoint
         self.endpoint = endpoint.name
         self.tray = Tray(slot)
         self._outbox = outbox
