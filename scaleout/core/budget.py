@@ -1,0 +1,130 @@
+"""Connects to one host, granted over all workers so that together they never exceed what the host allows.
+
+A connect reaches the host at an unknown instant between its grant and the end of its attempt. So what a grant takes
+comes back one period after the attempt's *end*: any later grant that uses it arrives at least a period after it,
+whatever the delays between supervisor, worker and host. The price is that slow attempts lower the rate.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict, deque
+
+
+class HostBudget:
+    """Hands out connects in the order in which they were asked for.
+
+    A ticket stands for one attempt and the connection that comes of it. It waits, is granted, opens, and is gone:
+
+        ask → grants → attempt_ended → connection_ended
+
+    An attempt that failed goes from `grants` to `connection_ended`. What is said about a ticket that isn't there is
+    ignored, for it crosses with the ticket's end. All times are monotonic, in seconds, of one clock.
+
+    Args:
+        connects: so many in any period of so many seconds; None: no limit.
+        concurrent: so many open, or being opened, at a time; None: no limit.
+        host: its name, for people.
+    """
+
+    def __init__(
+        self, connects: tuple[int, float] | None, concurrent: int | None, host: str = "the host"
+    ) -> None:
+        self._connects = connects
+        self._concurrent = concurrent
+        self._host = host
+        self._queue: OrderedDict[int, None] = OrderedDict()
+        self._connecting: set[int] = set()
+        self._open: set[int] = set()
+        self._returns_at: deque[float] = deque()
+        """When the connects whose attempts ended may be used again."""
+
+    def __repr__(self) -> str:
+        return (
+            f"<HostBudget {self._host}: {self.waiting} waiting, "
+            f"{len(self._connecting)} connecting, {len(self._open)} open>"
+        )
+
+    @property
+    def waiting(self) -> int:
+        """How many tickets wait for their grant."""
+        return len(self._queue)
+
+    def ask(self, ticket: int) -> None:
+        """Queue for a connect.
+
+        Args:
+            ticket: a number that no other attempt has.
+
+        Raises:
+            ValueError: the ticket is in use.
+        """
+        if ticket in self._queue or ticket in self._connecting or ticket in self._open:
+            raise ValueError(f"ticket {ticket} for {self._host} is in use: each attempt needs its own")
+        self._queue[ticket] = None
+
+    def grants(self, now: float) -> list[int]:
+        """The tickets that may connect at once, each named one time."""
+        while self._returns_at and self._returns_at[0] <= now:
+            self._returns_at.popleft()
+        granted: list[int] = []
+        while self._queue and self._has_connect and self._has_place:
+            ticket, _ = self._queue.popitem(last=False)
+            self._connecting.add(ticket)
+            granted.append(ticket)
+        return granted
+
+    def next_at(self, now: float) -> float | None:
+        """When to call `grants`; None: in vain for now, as nothing waits, or only an end can make room."""
+        if not self._queue or not self._has_place:
+            return None
+        if self._has_connect:
+            return now
+        return max(now, self._returns_at[0]) if self._returns_at else None
+
+    def attempt_ended(self, ticket: int, now: float) -> None:
+        """Take note that the connection is open: nothing of its attempt can reach the host any more."""
+        if ticket in self._connecting:
+            self._end_attempt(ticket, now)
+            self._open.add(ticket)
+
+    def connection_ended(self, ticket: int, now: float) -> None:
+        """Take note that the connection is closed, or that its attempt failed."""
+        if ticket in self._connecting:
+            self._end_attempt(ticket, now)
+        self._open.discard(ticket)
+
+    def forget(self, ticket: int, now: float) -> None:
+        """Take note that nobody is behind the ticket, wherever it is: its worker died, or changed its mind."""
+        self._queue.pop(ticket, None)
+        self.connection_ended(ticket, now)
+
+    def why(self, ticket: int) -> str | None:
+        """What a ticket waits for, in words; None: it doesn't wait."""
+        if ticket not in self._queue:
+            return None
+        if not self._has_place:
+            return f"waiting for a connection to {self._host} to end: {self._concurrent} at a time"
+        limit = f": {_rate(*self._connects)}" if self._connects is not None else ""
+        return f"waiting for a connect to {self._host}{limit}"
+
+    @property
+    def _has_connect(self) -> bool:
+        return self._connects is None or len(self._connecting) + len(self._returns_at) < self._connects[0]
+
+    @property
+    def _has_place(self) -> bool:
+        return self._concurrent is None or len(self._connecting) + len(self._open) < self._concurrent
+
+    def _end_attempt(self, ticket: int, now: float) -> None:
+        self._connecting.remove(ticket)
+        if self._connects is not None:
+            self._returns_at.append(now + self._connects[1])
+
+
+def _rate(count: int, period_s: float) -> str:
+    """A limit as a configuration has it: "20/s", "300/5m"."""
+    unit, unit_s = next(
+        ((unit, unit_s) for unit, unit_s in (("h", 3600), ("m", 60)) if period_s % unit_s == 0), ("s", 1)
+    )
+    units = period_s / unit_s
+    return f"{count}/{unit}" if units == 1 else f"{count}/{units:g}{unit}"

@@ -1,0 +1,238 @@
+"""Connects to one host, granted over all workers."""
+
+from __future__ import annotations
+
+import heapq
+from dataclasses import dataclass, field
+from random import Random
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from scaleout.core.budget import HostBudget
+
+
+def asked(budget: HostBudget, count: int) -> HostBudget:
+    for ticket in range(count):
+        budget.ask(ticket)
+    return budget
+
+
+def test_without_limits_all_go_at_once() -> None:
+    budget = asked(HostBudget(None, None), 5)
+    assert budget.next_at(7) == 7
+    assert budget.grants(7) == [0, 1, 2, 3, 4]
+    assert budget.grants(7) == []
+    assert budget.next_at(7) is None
+
+
+def test_a_connect_comes_back_a_period_after_the_end_of_its_attempt() -> None:
+    budget = asked(HostBudget((2, 10.0), None), 4)
+    assert budget.grants(0) == [0, 1]
+    assert budget.next_at(0) is None
+    budget.attempt_ended(1, 3)
+    assert budget.next_at(3) == 13
+    budget.connection_ended(0, 4)
+    assert budget.grants(12.9) == []
+    assert budget.grants(13) == [2]
+    assert budget.next_at(13) == 14
+    assert budget.grants(14) == [3]
+    assert budget.next_at(14) is None
+
+
+def test_an_open_connection_keeps_its_place_and_not_its_connect() -> None:
+    budget = asked(HostBudget((1, 10.0), 1), 2)
+    assert budget.grants(0) == [0]
+    budget.attempt_ended(0, 1)
+    assert budget.next_at(100) is None
+    assert budget.grants(100) == []
+    budget.connection_ended(0, 101)
+    assert budget.next_at(101) == 101
+    assert budget.grants(101) == [1]
+
+
+def test_a_failed_attempt_frees_its_place() -> None:
+    budget = asked(HostBudget(None, 1), 2)
+    assert budget.grants(0) == [0]
+    budget.connection_ended(0, 1)
+    assert budget.grants(1) == [1]
+
+
+def test_a_dead_worker_leaves_nothing_behind() -> None:
+    budget = asked(HostBudget((3, 10.0), 3), 6)
+    assert budget.grants(0) == [0, 1, 2]
+    budget.attempt_ended(0, 1)
+    for open_connecting_or_queued in (0, 1, 3):
+        budget.forget(open_connecting_or_queued, 2)
+    assert budget.waiting == 2
+    assert budget.next_at(2) == 11
+    assert budget.grants(12) == [4, 5]
+    budget.connection_ended(2, 12)
+    assert repr(budget) == "<HostBudget the host: 0 waiting, 2 connecting, 0 open>"
+
+
+def test_reports_about_forgotten_tickets_change_nothing() -> None:
+    budget = asked(HostBudget((1, 10.0), 1), 3)
+    budget.grants(0)
+    budget.forget(0, 1)
+    budget.attempt_ended(0, 5)
+    budget.connection_ended(0, 6)
+    budget.forget(0, 7)
+    assert budget.next_at(7) == 11
+    assert budget.grants(11) == [1]
+    budget.attempt_ended(2, 12)
+    budget.connection_ended(2, 12)
+    assert budget.waiting == 1
+
+
+def test_a_ticket_is_for_one_attempt() -> None:
+    budget = HostBudget(None, None, "example.org")
+    budget.ask(1)
+    with pytest.raises(ValueError, match=r"ticket 1 for example\.org is in use"):
+        budget.ask(1)
+    budget.grants(0)
+    with pytest.raises(ValueError, match="in use"):
+        budget.ask(1)
+    budget.attempt_ended(1, 0)
+    with pytest.raises(ValueError, match="in use"):
+        budget.ask(1)
+    budget.connection_ended(1, 0)
+    budget.ask(1)
+
+
+@pytest.mark.parametrize(
+    ("connects", "rate"),
+    [
+        ((20, 1.0), "20/s"),
+        ((1, 300.0), "1/5m"),
+        ((9, 3600.0), "9/h"),
+        ((1, 90.0), "1/90s"),
+        ((3, 0.5), "3/0.5s"),
+    ],
+)
+def test_what_a_ticket_waits_for_is_said(connects: tuple[int, float], rate: str) -> None:
+    budget = asked(HostBudget(connects, None, "example.org"), 30)
+    granted = budget.grants(0)
+    assert budget.why(29) == f"waiting for a connect to example.org: {rate}"
+    assert budget.why(granted[0]) is None
+    assert budget.why(99) is None
+
+
+def test_it_is_said_when_only_a_place_is_missing() -> None:
+    budget = asked(HostBudget(None, 2, "example.org"), 3)
+    assert budget.why(2) == "waiting for a connect to example.org"
+    budget.grants(0)
+    assert budget.why(2) == "waiting for a connection to example.org to end: 2 at a time"
+
+
+@dataclass
+class Host:
+    """A host and the workers that connect to it, in a simulated time of whole numbers, so that nothing is rounded.
+
+    An attempt takes as long as it likes, and the connect arrives at any time between its grant and its end; then
+    the connection lives for a while, unless the attempt failed. Some tickets die, wherever they are.
+    """
+
+    budget: HostBudget
+    rng: Random
+    longest_attempt: int
+    longest_life: int
+    arrivals: list[int] = field(default_factory=list)
+    asked: list[int] = field(default_factory=list)
+    granted: list[int] = field(default_factory=list)
+    most_open: int = 0
+    _events: list[tuple[int, int, str, int]] = field(default_factory=list)
+    _alive: set[int] = field(default_factory=set)
+    _dead: set[int] = field(default_factory=set)
+    _now: int = 0
+
+    def at(self, time: int, what: str, ticket: int) -> None:
+        heapq.heappush(self._events, (time, self.rng.randrange(1000), what, ticket))
+
+    def run(self) -> None:
+        while True:
+            wake_at = self.budget.next_at(self._now)
+            if wake_at != self._now:
+                assert self.budget.grants(self._now) == [], "a grant that next_at didn't name"
+            if wake_at is not None and (not self._events or wake_at <= self._events[0][0]):
+                self._now = int(wake_at)
+                granted = self.budget.grants(self._now)
+                assert granted, "next_at named a time at which nothing was granted"
+                for ticket in granted:
+                    self._connect(ticket)
+            elif self._events:
+                self._now, _, what, ticket = heapq.heappop(self._events)
+                self._happen(what, ticket)
+            else:
+                return
+
+    def _connect(self, ticket: int) -> None:
+        assert ticket not in self._dead
+        self.granted.append(ticket)
+        self._alive.add(ticket)
+        self.most_open = max(self.most_open, len(self._alive))
+        ended_at = self._now + self.rng.randint(0, self.longest_attempt)
+        self.at(
+            self.rng.choice([self._now, ended_at, self.rng.randint(self._now, ended_at)]), "arrive", ticket
+        )
+        if self.rng.random() < 0.7:
+            self.at(ended_at, "open", ticket)
+            self.at(ended_at + self.rng.randint(0, self.longest_life), "close", ticket)
+        else:
+            self.at(ended_at, "close", ticket)
+
+    def _happen(self, what: str, ticket: int) -> None:
+        budget, now = self.budget, self._now
+        if what == "ask":
+            self.asked.append(ticket)
+            budget.ask(ticket)
+        elif what == "die":
+            self._dead.add(ticket)
+            self._alive.discard(ticket)
+            budget.forget(ticket, now)
+        elif ticket in self._dead:
+            return
+        elif what == "arrive":
+            self.arrivals.append(now)
+        elif what == "open":
+            budget.attempt_ended(ticket, now)
+        else:
+            self._alive.discard(ticket)
+            budget.connection_ended(ticket, now)
+
+
+@given(
+    connects=st.none() | st.tuples(st.integers(1, 5), st.integers(1, 50).map(float)),
+    concurrent=st.none() | st.integers(1, 5),
+    asks=st.lists(st.integers(0, 30), min_size=1, max_size=60),
+    deaths=st.dictionaries(st.integers(0, 59), st.integers(0, 100), max_size=10),
+    longest_attempt=st.sampled_from([0, 1, 10, 100]),
+    longest_life=st.sampled_from([0, 10, 1000]),
+    seed=st.integers(0, 2**32),
+)
+def test_no_host_ever_sees_more_than_it_allows_and_nobody_starves(
+    connects: tuple[int, float] | None,
+    concurrent: int | None,
+    asks: list[int],
+    deaths: dict[int, int],
+    longest_attempt: int,
+    longest_life: int,
+    seed: int,
+) -> None:
+    host = Host(HostBudget(connects, concurrent), Random(seed), longest_attempt, longest_life)
+    now = 0
+    for ticket, pause in enumerate(asks):
+        now += pause
+        host.at(now, "ask", ticket)
+        if ticket in deaths:
+            host.at(now + 1 + deaths[ticket], "die", ticket)
+    host.run()
+    if connects is not None:
+        count, period = connects
+        arrivals = sorted(host.arrivals)
+        assert all(last - first >= period for first, last in zip(arrivals, arrivals[count:], strict=False))
+    if concurrent is not None:
+        assert host.most_open <= concurrent
+    assert host.granted == [ticket for ticket in host.asked if ticket not in deaths or ticket in host.granted]
+    assert host.budget.waiting == 0
