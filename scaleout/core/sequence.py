@@ -1,0 +1,280 @@
+"""Finds gaps, repeats and steps back in numbered messages, at the speed of the message path.
+
+Every numbered message goes on from where the one before it ended, and says so in one of three ways: its number is
+one more than the last; the *first* number that it covers is (Binance: `U` and `u`); or it names the *previous*
+number itself (`pu`; OKX: `prevSeqId`). In each case it has a *start*, which must be what the last one left as
+expected, and leaves a number that is expected next. So looking at a message that is in order is one comparison.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from itertools import islice, repeat
+from operator import attrgetter
+from typing import Generic, TypeVar
+
+import msgspec
+
+from scaleout.core.matching import Path
+
+T = TypeVar("T")
+Key = str | int | None
+Parts = tuple[str, ...]
+Row = tuple[int | None, int | None, Key]
+"""Of a message: its start, its number (None: it isn't numbered) and its key."""
+
+_UNREADABLE = (msgspec.DecodeError, ValueError, RecursionError)
+_UNSEEN = object()
+_NOTHING = "nothing"
+"""An attribute that every Struct of fields has, and that is None."""
+
+
+class Gap(msgspec.Struct, frozen=True):
+    """Messages that are missing: the next should have started with `expected`, but did with `got`."""
+
+    key: str | None
+    expected: int
+    got: int
+
+    @property
+    def missed(self) -> int:
+        """How many numbers are missing: at least 1, and where numbers aren't dense no count of messages."""
+        return max(1, self.got - self.expected)
+
+
+class Findings(msgspec.Struct):
+    """What is wrong with the numbers of a batch of messages."""
+
+    gaps: list[tuple[int, Gap]] = []
+    """Each with the index of the message before which something is missing."""
+    repeats: int = 0
+    backwards: int = 0
+
+
+class SequenceTracker:
+    """Follows the numbers of one endpoint's messages, for each key on its own.
+
+    Numbers are integers, in quotes or not; a message without one (an acknowledgement, a heartbeat) is passed over.
+    What happens to a message that doesn't start with what is expected:
+
+    - It starts later: a gap, and the sequence goes on from there.
+    - It starts earlier but ends later: it overlaps what is known, and the sequence goes on from its end.
+    - It ends where the last one did: a repeat.
+    - It ends earlier: a step backwards, or a repeat if it is one of ranges (`first`). The sequence goes on from
+      there, as the server may have started over; if then a message comes that is at or behind what was expected
+      before the step, it was an old message that came late, and the sequence goes on from before the step.
+    - It names no `previous` number, or a negative one (a snapshot): the sequence starts over.
+
+    Args:
+        sequence: path of a message's number; its last one if it covers a range.
+        key: path of what tells independent sequences apart; messages without it are one sequence.
+        first: path of the first number that a message covers.
+        previous: path of the number of the message before; if given, `first` isn't looked at.
+        max_keys: how many keys are remembered; those added least recently are forgotten.
+    """
+
+    def __init__(
+        self,
+        sequence: str,
+        key: str | None = None,
+        first: str | None = None,
+        previous: str | None = None,
+        *,
+        max_keys: int = 100_000,
+    ) -> None:
+        start = Path(previous or first or sequence)
+        self._names_previous = bool(previous)
+        self._covers_ranges = bool(first) and not previous
+        self._step = 0 if previous else 1
+        self._max_keys = max_keys
+        self._numbers = _number_reader(Path(sequence)) if not (key or first or previous) else None
+        self._rows = _row_reader(start, Path(sequence), Path(key) if key else None)
+        self._expected: dict[Key, int] = {}
+        self._before_step_back: dict[Key, int] = {}
+        self._before_restart: dict[Key, int] = {}
+
+    def track(self, payloads: list[bytes]) -> Findings:
+        """Look at the next messages, in order."""
+        if self._numbers is None:
+            return self._follow(self._rows.read(payloads))
+        numbers = self._numbers.read(payloads)
+        expected = self._expected.get(None)
+        if expected is not None and numbers == list(range(expected, expected + len(numbers))):
+            self._expected[None] = expected + len(numbers)
+            return Findings()
+        return self._follow(zip(numbers, numbers, repeat(None)))
+
+    def restart(self) -> None:
+        """A connection begins: each key's next message may be any earlier one, but a jump ahead is still a gap."""
+        self._before_restart |= self._expected
+        self._expected = {}
+        self._before_step_back = {}
+
+    def _follow(self, rows: Iterable[Row]) -> Findings:
+        findings = Findings()
+        expected_of, step = self._expected, self._step
+        for index, (start, number, key) in enumerate(rows):
+            if number is None:
+                continue
+            if expected_of.get(key, _UNSEEN) == start:
+                expected_of[key] = number + step
+            else:
+                self._judge(findings, index, key, start, number)
+        return findings
+
+    def _judge(self, findings: Findings, index: int, key: Key, start: int | None, number: int) -> None:
+        """Find out what a message is that doesn't start with what is expected."""
+        after = number + self._step
+        expected = self._expected.get(key)
+        is_first = expected is None
+        if expected is None:
+            expected = self._before_restart.pop(key, None)
+            self._make_room()
+        self._expected[key] = after
+        if start is None and not self._names_previous:
+            start = number
+        if expected is None or start is None or (self._names_previous and start < 0):
+            self._before_step_back.pop(key, None)
+            return
+        highest = max(expected, self._before_step_back.pop(key, expected))
+        if start >= highest:
+            expected = highest
+        if start > expected:
+            findings.gaps.append((index, Gap(None if key is None else str(key), expected, start)))
+        elif start < expected and not is_first:
+            if after < highest:
+                self._before_step_back[key] = highest
+            if after == expected or (after < expected and self._covers_ranges):
+                findings.repeats += 1
+            elif after < expected:
+                findings.backwards += 1
+
+    def _make_room(self) -> None:
+        """Forget a tenth of the keys when there are too many: one at a time would be slow."""
+        if len(self._expected) + len(self._before_restart) >= self._max_keys:
+            oldest = self._before_restart or self._expected
+            for key in list(islice(oldest, max(1, self._max_keys // 10))):
+                del oldest[key]
+                self._before_step_back.pop(key, None)
+
+
+class _Reader(Generic[T]):
+    """Reads some fields of messages, and skips all others where the fields' types allow it.
+
+    Args:
+        fields: the types of the fields, by the parts of their paths.
+        pick: makes the result of a message that is a Struct of these fields.
+        pick_untyped: makes the result of any other message.
+    """
+
+    def __init__(
+        self,
+        fields: list[tuple[Parts, object]],
+        pick: Callable[[object], T],
+        pick_untyped: Callable[[object], T],
+    ) -> None:
+        self._decode_untyped: Callable[[bytes], object] = msgspec.json.Decoder().decode
+        self._pick_untyped = pick_untyped
+        try:
+            self._decode: Callable[[bytes], object] = msgspec.json.Decoder(
+                _struct(fields), strict=False
+            ).decode
+            self._pick = pick
+        except ValueError:
+            self._decode, self._pick = self._decode_untyped, pick_untyped
+
+    def read(self, payloads: list[bytes]) -> list[T]:
+        """The result of each message; of one that can't be read it is that of a message without the fields."""
+        try:
+            return list(map(self._pick, map(self._decode, payloads)))
+        except _UNREADABLE:
+            return list(map(self._read_one, payloads))
+
+    def _read_one(self, payload: bytes) -> T:
+        try:
+            return self._pick(self._decode(payload))
+        except _UNREADABLE:
+            pass
+        try:
+            return self._pick_untyped(self._decode_untyped(payload))
+        except _UNREADABLE:
+            return self._pick_untyped(None)
+
+
+def _number_reader(sequence: Path) -> _Reader[int | None]:
+    return _Reader(
+        [(sequence.parts, int | None)],
+        attrgetter(_attribute(sequence.parts)),
+        lambda message: _to_number(sequence.get(message)),
+    )
+
+
+def _row_reader(start: Path, sequence: Path, key: Path | None) -> _Reader[Row]:
+    fields: list[tuple[Parts, object]] = [(start.parts, int | None), (sequence.parts, int | None)]
+    if key:
+        fields.append((key.parts, Key))
+
+    def pick_untyped(message: object) -> Row:
+        return (
+            _to_number(start.get(message)),
+            _to_number(sequence.get(message)),
+            _to_key(key.get(message)) if key else None,
+        )
+
+    key_attribute = _attribute(key.parts) if key else _NOTHING
+    pick: Callable[[object], Row] = attrgetter(
+        _attribute(start.parts), _attribute(sequence.parts), key_attribute
+    )
+    return _Reader(fields, pick, pick_untyped)
+
+
+def _to_number(value: object) -> int | None:
+    try:
+        return msgspec.convert(value, int | None, strict=False)
+    except msgspec.ValidationError:
+        is_padded = isinstance(value, str) and value.isascii() and value.isdecimal() and len(value) < 4000
+        return int(value) if isinstance(value, str) and is_padded else None
+
+
+def _to_key(value: object) -> Key:
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
+    if value is None or isinstance(value, str) or type(value) is int:
+        return value
+    return msgspec.json.encode(value).decode()
+
+
+def _attribute(parts: Parts) -> str:
+    """The name by which a Struct of `_struct` has a field: any text may be the name of a field in JSON."""
+    return ".".join(f"f{part.encode().hex()}" for part in parts)
+
+
+def _struct(fields: list[tuple[Parts, object]]) -> type[msgspec.Struct]:
+    """A Struct that has the fields, all optional, in Structs of their own where their paths lead deeper.
+
+    Raises:
+        ValueError: for a path into an array, a field within another, or one of two types.
+    """
+    inner: dict[str, list[tuple[Parts, object]]] = {}
+    for (name, *rest), kind in fields:
+        if Path(name).has_index:
+            raise ValueError(f"{name} may be an item of an array")
+        inner.setdefault(name, []).append((tuple(rest), kind))
+    members: list[tuple[str, object, object]] = []
+    for name, found in inner.items():
+        (deeper, kind), *others = found
+        if all(parts for parts, _ in found):
+            nested = _struct(found)
+            members.append((_attribute((name,)), nested, nested()))
+        elif all(other == (deeper, kind) for other in others):
+            members.append((_attribute((name,)), kind, None))
+        else:
+            raise ValueError(f"{name} is asked for as two things")
+    return msgspec.defstruct(
+        "Fields",
+        members,
+        rename={_attribute((name,)): name for name in inner},
+        namespace={_NOTHING: None},
+        frozen=True,
+        gc=False,
+    )
