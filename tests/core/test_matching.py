@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import assume, example, given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from scaleout.config import JSONValue
@@ -183,6 +183,5 @@ def test_an_answer_takes_fields_of_the_message(template: JSONValue, filled: JSON
 
 
 @given(CONTAINERS)
-def test_a_template_without_fields_to_fill_is_copied(template: JSONValue) -> None:
-    assume("{" not in json.dumps(template).replace("{}", "").replace('{"', ""))
+def test_a_message_without_fields_fills_nothing(template: JSONValue) -> None:
     assert fill(template, None) == template
