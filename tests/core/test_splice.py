@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterator
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from scaleout.core.splice import Alignment, Outcome, align, common, leftover
@@ -76,6 +76,7 @@ def test_look_alikes_never_lead_to_a_wrong_place_if_the_true_one_is_seen(
         assert new.stop >= old.stop
 
 
+@settings(max_examples=500)
 @given(MANY_LOOK_ALIKES, MANY_LOOK_ALIKES, MINIMA)
 def test_it_is_aligned_if_only_one_placement_is_possible(
     tail: list[int], shadow: list[int], minimum: int
