@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import ssl
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from msgspec import Struct
 
 from scaleout.errors import MissingExtraError
+from scaleout.simulator.faults.knobs import CertificateKind
+
+_LONG_AGO = datetime(2020, 1, 1, tzinfo=UTC)
 
 
 class Certificates(Struct, frozen=True):
@@ -19,8 +23,13 @@ class Certificates(Struct, frozen=True):
     """The server's certificate and its key."""
 
 
-def make_certificates(directory: Path, host: str) -> Certificates:
+def make_certificates(directory: Path, host: str, kind: CertificateKind = "good") -> Certificates:
     """Write new certificates for a host (and `localhost`) into a directory.
+
+    Args:
+        directory: where to.
+        host: the server's.
+        kind: what is wrong with the server's certificate.
 
     Raises:
         MissingExtraError: the library that makes them isn't installed.
@@ -30,7 +39,12 @@ def make_certificates(directory: Path, host: str) -> Certificates:
     except ImportError as error:
         raise MissingExtraError("TLS in the simulator", "tls-simulator") from error
     authority = trustme.CA()
-    server = authority.issue_cert(*dict.fromkeys((host, "127.0.0.1", "localhost")))
+    issuer = trustme.CA() if kind == "unknown" else authority
+    names = (
+        ["elsewhere.example"] if kind == "wrong_name" else [*dict.fromkeys((host, "127.0.0.1", "localhost"))]
+    )
+    ends = datetime.now(UTC) - timedelta(days=1) if kind == "expired" else None
+    server = issuer.issue_cert(*names, not_before=_LONG_AGO if ends else None, not_after=ends)
     ca_path, server_path = directory / "ca.pem", directory / "server.pem"
     for path in (ca_path, server_path):
         path.touch(mode=0o600)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
+import functools
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,11 +17,17 @@ from scaleout.errors import ConfigError, SimulatorError
 from scaleout.hints import did_you_mean
 from scaleout.simulator.config import MIXED, EndpointPlan, SimulatorConfig, plan_endpoints
 from scaleout.simulator.dialects import dialect, dialect_names
+from scaleout.simulator.dialogue import Dialogue
 from scaleout.simulator.faults import Faults
 from scaleout.simulator.process import SimulatorProcess
 from scaleout.simulator.rates import RateChange
 from scaleout.simulator.recording import is_binary_recording, recording_name
 from scaleout.simulator.server import EndpointAddress
+
+_KNOBS: tuple[tuple[str, type[Faults] | type[Dialogue], str], ...] = (
+    ("fault", Faults, "what goes wrong"),
+    ("dialogue", Dialogue, "what is said besides data"),
+)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -54,6 +61,7 @@ def _add_feed_arguments(parser: argparse.ArgumentParser) -> None:
     add("--start", choices=("connection", "server"), help="when a feed begins (default: connection)")
     add("--await-subscribe", action="store_true", help="send data only after a client's message")
     add("--shift", type=float, metavar="SECONDS", help="connections see a feed up to so much late")
+    add("--differs", action="store_true", help="messages hold their connection's number")
     add("--lossless", action="store_true", help="let slow clients fall behind instead of cutting them")
 
 
@@ -65,14 +73,15 @@ def _add_server_arguments(parser: argparse.ArgumentParser) -> None:
     add("--tls", action="store_true", help="serve wss:// with a certificate made at start")
     add("--compression", action="store_true", help="for clients that offer it")
     add("--seed", type=int, help="of everything random (default: 1)")
-    add(
-        "--fault",
-        dest="faults",
-        action="append",
-        type=_fault,
-        metavar="NAME=VALUE",
-        help=f"what goes wrong; repeatable; names: {', '.join(Faults.__struct_fields__)}",
-    )
+    for option, knobs, what in _KNOBS:
+        add(
+            f"--{option}",
+            dest=knobs.__name__.lower(),
+            action="append",
+            type=functools.partial(_knob, knobs),
+            metavar="NAME=VALUE",
+            help=f"{what}; repeatable; names: {', '.join(knobs.__struct_fields__)}",
+        )
 
 
 def run(args: argparse.Namespace) -> int:
@@ -103,7 +112,8 @@ def config_from(args: argparse.Namespace) -> SimulatorConfig:
         for name in SimulatorConfig.__struct_fields__
         if (value := getattr(args, name, None)) is not None and value is not False
     }
-    given["faults"] = dict(given.get("faults", ()))
+    for _, knobs, _ in _KNOBS:
+        given[knobs.__name__.lower()] = dict(given.get(knobs.__name__.lower(), ()))
     return msgspec.convert(msgspec.to_builtins(given), SimulatorConfig)
 
 
@@ -157,13 +167,14 @@ def _rate_change(text: str) -> RateChange:
         ) from None
 
 
-def _fault(text: str) -> tuple[str, object]:
+def _knob(knobs: type[Faults] | type[Dialogue], text: str) -> tuple[str, object]:
     name, _, value = text.partition("=")
-    known = Faults.__struct_fields__
+    known = knobs.__struct_fields__
     if name not in known:
-        raise argparse.ArgumentTypeError(f"unknown fault {name!r}{did_you_mean(name, known)}")
+        what = next(option for option, of, _ in _KNOBS if of is knobs)
+        raise argparse.ArgumentTypeError(f"unknown {what} {name!r}{did_you_mean(name, known)}")
     try:
-        return name, getattr(msgspec.convert({name: value}, Faults, strict=False), name)
+        return name, getattr(msgspec.convert({name: value}, knobs, strict=False), name)
     except msgspec.ValidationError as error:
         raise argparse.ArgumentTypeError(f"{name}: {error}") from None
 

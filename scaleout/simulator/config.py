@@ -9,6 +9,7 @@ from msgspec import Struct
 
 from scaleout.errors import ConfigError, Fault
 from scaleout.simulator import dialects
+from scaleout.simulator.dialogue import Dialogue
 from scaleout.simulator.faults import Faults
 from scaleout.simulator.rates import RateChange, zipf_rates
 from scaleout.simulator.recording import recording_name
@@ -53,6 +54,10 @@ class SimulatorConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     """Send data only after the client's first message."""
     shift: float = 0.0
     """Each connection of a broadcast sees it up to so much late, drawn for each."""
+    shifts: tuple[float, ...] = ()
+    """How late each of an endpoint's connections sees it, in turn; these take the place of `shift`."""
+    differs: bool = False
+    """Messages hold `conn`, their connection's number: no two connections see the same."""
     lossless: bool = False
     """A client that reads too slowly gets the broadcast later, instead of being cut with code 1008."""
     max_lag: int = 16 * 2**20
@@ -60,6 +65,7 @@ class SimulatorConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     tick: float = 0.005
     """How often what is due is written."""
     faults: Faults = Faults()
+    dialogue: Dialogue = Dialogue()
     seed: int = 1
     """Of everything random."""
     tls: bool = False
@@ -100,6 +106,8 @@ class SimulatorConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
             (self.rate < 0, "rate", f"expected a number from 0, found {self.rate}"),
             (self.speed < 0, "speed", f"expected a number from 0, found {self.speed}"),
             (self.shift < 0, "shift", f"expected a number from 0, found {self.shift}"),
+            (min(self.shifts, default=0) < 0, "shifts", f"expected numbers from 0, found {self.shifts}"),
+            (self.differs and self.firehose, "differs", "can't be with a firehose: leave one of them out"),
             (self.tick <= 0, "tick", f"expected a number above 0, found {self.tick}"),
             (self.count < 0, "count", f"expected a number from 0, found {self.count}"),
             (self.processes < 1, "processes", f"expected at least 1, found {self.processes}"),
@@ -115,7 +123,11 @@ class SimulatorConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
                 "needs connections with a position of their own: a firehose, or a replay with speed 0",
             ),
         ]
-        return [(key, problem) for is_wrong, key, problem in checks if is_wrong]
+        return [
+            *((key, problem) for is_wrong, key, problem in checks if is_wrong),
+            *((f"faults.{key}", problem) for key, problem in self.faults.problems()),
+            *((f"dialogue.{key}", problem) for key, problem in self.dialogue.problems()),
+        ]
 
     @property
     def is_paced(self) -> bool:
@@ -133,6 +145,8 @@ class EndpointPlan(Struct, frozen=True, kw_only=True):
     dialect: str
     rate: float
     recording: str | None = None
+    stream: str = ""
+    """What a client calls it, where one connection may subscribe to many."""
 
 
 def plan_endpoints(config: SimulatorConfig) -> list[EndpointPlan]:
@@ -163,6 +177,12 @@ def plan_endpoints(config: SimulatorConfig) -> list[EndpointPlan]:
             path=f"/feed/{index}",
             dialect=spoken[index % len(spoken)],
             rate=rate,
+            stream=_stream_name(spoken[index % len(spoken)], index),
         )
         for index, rate in enumerate(rates)
     ]
+
+
+def _stream_name(name: str, stream: int) -> str:
+    name_of = dialects.dialect(name).stream_name
+    return name_of(stream) if name_of is not None else ""

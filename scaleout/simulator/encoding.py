@@ -17,6 +17,10 @@ class Block(NamedTuple):
     garbage: int = 0
     """How many garbage messages are among them."""
     pings: int = 0
+    skipped: int = 0
+    """How many numbers were left out."""
+    repeated: int = 0
+    """How many messages are there once more."""
 
 
 class Encoder(Protocol):
@@ -59,30 +63,43 @@ class PlainEncoder:
         self.block_messages = max(1, BLOCK_BYTES // message_bytes)
 
     def encode(self, start: int, stop: int, number: int) -> Block:
-        bodies = [self._body(sequence) for sequence in range(start, stop)]
-        if self._per_connection:
-            bodies = [numbered(body, number + place) for place, body in enumerate(bodies)]
         if self._faults is not None:
-            return self._with_faults(self._faults, start, bodies)
-        return Block(b"".join([self._frame(self._opcode, body) for body in bodies]))
+            return self._with_faults(self._faults, start, stop, number)
+        opcode, frame = self._opcode, self._frame
+        return Block(
+            b"".join(
+                [frame(opcode, self._made(place, number + place - start)) for place in range(start, stop)]
+            )
+        )
 
-    def _with_faults(self, faults: StreamFaults, start: int, bodies: list[bytes]) -> Block:
+    def _made(self, sequence: int, number: int) -> bytes:
+        body = self._body(sequence)
+        return numbered(body, number) if self._per_connection else body
+
+    def _with_faults(self, faults: StreamFaults, start: int, stop: int, number: int) -> Block:
         parts: list[bytes] = []
-        garbage = pings = 0
-        for sequence, body in enumerate(bodies, start):
+        garbage = pings = skipped = repeated = 0
+        for sequence in range(start, stop):
             control: list[bytes] = []
             if faults.has_ping(sequence):
                 control.append(encode_frame(Opcode.PING, b"%d" % sequence))
                 pings += 1
-            pieces = faults.pieces(sequence)
-            if pieces > 1:
-                parts.append(encode_fragments(self._opcode, body, pieces, control))
-            else:
-                parts += [self._frame(self._opcode, body), *control]
+            sent = faults.sent_for(sequence)
+            skipped += sequence not in sent
+            repeated += len(sent) - (sequence in sent)
+            for place in sent:
+                body = self._made(place, number + place - start)
+                pieces = faults.pieces(place)
+                if pieces > 1:
+                    parts.append(encode_fragments(self._opcode, body, pieces, control))
+                    control = []
+                else:
+                    parts.append(self._frame(self._opcode, body))
+            parts += control
             if faults.has_garbage_after(sequence):
                 parts.append(encode_frame(Opcode.TEXT, faults.garbage(sequence)))
                 garbage += 1
-        return Block(b"".join(parts), garbage, pings)
+        return Block(b"".join(parts), garbage, pings, skipped, repeated)
 
 
 BLOCK_BYTES = 256 * 1024

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random
 from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol
@@ -29,6 +28,7 @@ class Feed:
         self.plan = plan
         self.config = config
         self.dialect: Dialect = dialect(plan.dialect, config.message_size)
+        self.faults = config.faults.at_endpoint(plan.index)
         recording = load_recording(Path(plan.recording)) if plan.recording else None
         self._recording = recording
         self._table = table
@@ -37,7 +37,7 @@ class Feed:
         self.per_connection = self.dialect.numbered_per_connection and recording is None
         self.encoder: Encoder = (
             FirehoseEncoder(plan.index, config.message_size)
-            if config.firehose and not config.faults.of_stream
+            if config.firehose and not self.faults.of_stream
             else self.make_encoder()
         )
         counts = [count for count in (config.count, len(recording.messages) if recording else 0) if count]
@@ -47,34 +47,41 @@ class Feed:
         """How many of them the broadcast has come to."""
         self.handed_out = 0
         """Where the latest connection with its own position has come to."""
-        self.connections = 0
-        """How many there have been."""
-        self.attempts = 0
-        """How many handshakes there have been."""
 
-    def make_encoder(self, frame: Callable[[Opcode, bytes], bytes] = encode_frame) -> PlainEncoder:
-        """An encoder that makes its frames in that way."""
+    def make_encoder(
+        self,
+        frame: Callable[[Opcode, bytes], bytes] = encode_frame,
+        *,
+        with_stream: bool = False,
+        connection: int | None = None,
+    ) -> PlainEncoder:
+        """An encoder.
+
+        Args:
+            frame: makes its frames.
+            with_stream: messages hold the name of their stream.
+            connection: messages hold this number.
+        """
         config, stream, recording = self.config, self.plan.index, self._recording
-        faults = StreamFaults(config.faults, config.seed, stream) if config.faults.of_stream else None
+        faults = StreamFaults(self.faults, config.seed, stream) if self.faults.of_stream else None
+        marks = []
+        if with_stream and not self.dialect.names_streams:
+            marks.append(f'"stream":"{self.plan.stream}"')
+        if connection is not None:
+            marks.append(f'"conn":{connection}')
         if recording is not None:
-            messages = recording.messages
             opcode = Opcode.BINARY if recording.binary else Opcode.TEXT
-            mean = sum(map(len, messages)) // max(1, len(messages))
-            return PlainEncoder(
-                messages.__getitem__, opcode=opcode, faults=faults, frame=frame, message_bytes=mean + 1
-            )
+            mean = sum(map(len, recording.messages)) // max(1, len(recording.messages))
+            body = _marked(recording.messages.__getitem__, marks)
+            return PlainEncoder(body, opcode=opcode, faults=faults, frame=frame, message_bytes=mean + 1)
         message = self.dialect.message
         return PlainEncoder(
-            lambda sequence: message(stream, sequence),
+            _marked(lambda sequence: message(stream, sequence), marks),
             faults=faults,
             per_connection=self.per_connection,
             frame=frame,
             message_bytes=config.message_size if self.plan.dialect == "trade" else 256,
         )
-
-    def random(self, *purpose: object) -> random.Random:
-        """Randomness for one purpose at this endpoint, the same in every run with the seed."""
-        return random.Random("/".join(map(str, (self.config.seed, self.plan.index, *purpose))))
 
     def begin(self, now_s: float) -> None:
         """Message 0 is due from now on; a feed that has begun before has gone on with nobody listening."""
@@ -106,3 +113,18 @@ class Feed:
         if found is None:
             found = self._blocks[start, stop] = self.encoder.encode(start, stop, number)
         return found
+
+
+def _marked(body: Callable[[int], bytes], marks: list[str]) -> Callable[[int], bytes]:
+    """Bodies with more members: first in an object, at the end of an array in an object of their own."""
+    if not marks:
+        return body
+    mark = ",".join(marks).encode()
+
+    def marked(sequence: int) -> bytes:
+        plain = body(sequence)
+        if plain.startswith(b"["):
+            return b"%b,{%b}]" % (plain[:-1], mark)
+        return b"{%b,%b" % (mark, plain[1:])
+
+    return marked

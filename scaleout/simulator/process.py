@@ -24,7 +24,7 @@ from scaleout.errors import ScaleoutError, SimulatorError
 from scaleout.simulator.certificates import Certificates, make_certificates
 from scaleout.simulator.config import SimulatorConfig, plan_endpoints
 from scaleout.simulator.records import Attempt, ConnectionRecord
-from scaleout.simulator.server import EndpointAddress, Simulator
+from scaleout.simulator.server import EndpointAddress, Simulator, stream_template, streams_uri
 
 _STOP_TIMEOUT_S = 5.0
 
@@ -89,6 +89,31 @@ class SimulatorProcess:
         return [child.pid for child in self._children]
 
     @property
+    def streams_uri(self) -> str:
+        """Where a client subscribes by name to any of the streams that the first process serves."""
+        return streams_uri(self.endpoints)
+
+    @property
+    def stream_template(self) -> str:
+        """The URI of one stream of the first process, with `{stream}` in the place of its name."""
+        return stream_template(self.endpoints)
+
+    @property
+    def stream_names(self) -> list[str]:
+        """Names of the streams, in the order of the endpoints; dialects without names have none."""
+        return [plan.stream for plan in plan_endpoints(self.config) if plan.stream]
+
+    def pause(self) -> None:
+        """Stop the processes where they are: connections stay open, and nothing is sent or answered."""
+        for child in self._children:
+            child.pause()
+
+    def unpause(self) -> None:
+        """Let the processes go on; a broadcast catches up."""
+        for child in self._children:
+            child.unpause()
+
+    @property
     def connections(self) -> list[ConnectionRecord]:
         """All connections there have been; asks the processes."""
         return [record for report in self._reports() for record in report.connections]
@@ -123,7 +148,9 @@ class SimulatorProcess:
             certificates = None
             if self.config.tls:
                 directory = stack.enter_context(tempfile.TemporaryDirectory(prefix="scaleout-simulator-"))
-                certificates = make_certificates(Path(directory), self.config.host)
+                certificates = make_certificates(
+                    Path(directory), self.config.host, self.config.faults.certificate
+                )
                 self.ca_file = certificates.ca_file
             self._children = [
                 stack.enter_context(_Child(Start(self.config, (number, count), certificates)))
@@ -160,6 +187,7 @@ class _Child:
 
     def __exit__(self, *exc_info: object) -> None:
         assert self._process.stdin is not None and self._process.stdout is not None
+        self.unpause()
         with contextlib.suppress(BrokenPipeError):
             self._process.stdin.close()
         try:
@@ -174,6 +202,14 @@ class _Child:
         """The descriptor of its standard output: between answers, readable only once the process has died."""
         assert self._process.stdout is not None
         return self._process.stdout.fileno()
+
+    def pause(self) -> None:
+        if self._process.poll() is None:
+            signals.pause(self.pid)
+
+    def unpause(self) -> None:
+        if self._process.poll() is None:
+            signals.unpause(self.pid)
 
     def wait_ready(self) -> list[EndpointAddress]:
         answer = self._receive()

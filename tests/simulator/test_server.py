@@ -32,12 +32,11 @@ def test_two_connections_see_the_same_sequence(run: Run, take: Take) -> None:
     async def scenario() -> None:
         async with Simulator(SimulatorConfig(endpoints=2, rate=4000, count=400)) as simulator:
             uri = simulator.endpoints[0].uri
-            early = asyncio.create_task(take(uri))
-            async with connect(uri, proxy=None) as late:
-                got = await take(late)
-            assert (await early).messages == trades(0, 0, 400)
-            assert got.messages == trades(0, 400 - len(got.messages), 400)
-            assert (got.code, (await early).code) == (1000, 1000)
+            async with connect(uri, proxy=None) as first, connect(uri, proxy=None) as second:
+                early, late = await asyncio.gather(take(first), take(second))
+            assert early.messages == trades(0, 0, 400)
+            assert late.messages == trades(0, 400 - len(late.messages), 400)
+            assert (late.code, early.code) == (1000, 1000)
 
     run(scenario())
 

@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import msgspec
 
-from scaleout.simulator.dialects.base import FIRST_ID, FIRST_TIME_US, Dialect
+from scaleout.simulator.dialects.base import FIRST_ID, FIRST_TIME_US, Dialect, Request
 from scaleout.simulator.dialects.binance import BINANCE, BINANCE_DEPTH
 from scaleout.simulator.dialects.coinbase import COINBASE, numbered
 from scaleout.simulator.dialects.jetstream import JETSTREAM, cursor_sequence
@@ -40,6 +40,7 @@ __all__ = [
     "TRADE_BYTES",
     "TRADE_CYCLE",
     "Dialect",
+    "Request",
     "cursor_sequence",
     "dialect",
     "dialect_names",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from typing import Literal
 
 import msgspec
 from msgspec import Struct
@@ -14,6 +15,34 @@ FIRST_TIME_US = 1_700_000_000_000_000
 _FIRST_TIME = datetime.fromtimestamp(FIRST_TIME_US / 1e6, UTC)
 _COINS = ("BTC", "ETH", "SOL", "XRP", "DOGE", "ADA", "LINK", "AVAX", "LTC", "DOT")
 _WORDS = ("market", "moved", "again", "nobody", "knows", "why", "so", "we", "write", "notes", "about", "it")
+
+
+class Request(Struct, frozen=True):
+    """What a client asks for."""
+
+    kind: Literal["subscribe", "unsubscribe", "ping"]
+    streams: tuple[str, ...] = ()
+    """Names of the streams, in dialects that name them."""
+
+
+def no_request(text: str) -> Request | None:
+    """Nothing is ever asked for."""
+    return None
+
+
+def plain_heartbeat(nth: int, number: int) -> bytes:
+    """A heartbeat of feeds that have no form of their own."""
+    return b'{"type":"heartbeat","n":%d}' % nth
+
+
+def plain_goodbye(at_ms: int, number: int) -> bytes:
+    """A goodbye of feeds that have no form of their own."""
+    return b'{"type":"goodbye"}'
+
+
+def plain_refusal(text: str, problem: str) -> bytes:
+    """A refusal of feeds that have no form of their own."""
+    return msgspec.json.encode({"type": "error", "message": problem})
 
 
 class Dialect(Struct, frozen=True, kw_only=True):
@@ -28,6 +57,18 @@ class Dialect(Struct, frozen=True, kw_only=True):
     """(stream, client's message, connection's number of the first reply) -> bodies."""
     numbered_per_connection: bool = False
     """Whether bodies hold a number that counts the messages of a connection: see `numbered`."""
+    asks: Callable[[str], Request | None] = no_request
+    """(client's message) -> what it asks for; None: nothing that is known."""
+    refusal: Callable[[str, str], bytes] = plain_refusal
+    """(client's message, problem) -> body."""
+    heartbeat: Callable[[int, int], bytes] = plain_heartbeat
+    """(how many came before it, connection's number) -> body."""
+    goodbye: Callable[[int, int], bytes] = plain_goodbye
+    """(Unix time in milliseconds, connection's number) -> body."""
+    stream_name: Callable[[int], str] | None = None
+    """(stream) -> its name, where one connection may subscribe to many by name."""
+    names_streams: bool = False
+    """Whether messages hold their stream's name anyway."""
 
 
 def mix(stream: int, sequence: int) -> int:
@@ -89,6 +130,11 @@ def as_object(text: str) -> dict[str, object]:
         return msgspec.json.decode(text, type=dict[str, object])
     except msgspec.DecodeError:
         return {}
+
+
+def as_names(value: object) -> tuple[str, ...]:
+    """The texts of a list; () where it is none."""
+    return tuple(name for name in value if isinstance(name, str)) if isinstance(value, list) else ()
 
 
 def no_replies(stream: int, text: str, number: int) -> list[bytes]:

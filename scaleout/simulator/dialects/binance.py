@@ -7,6 +7,8 @@ import msgspec
 from scaleout.simulator.dialects.base import (
     FIRST_ID,
     Dialect,
+    Request,
+    as_names,
     as_object,
     coin_of,
     depth_levels,
@@ -51,12 +53,47 @@ def _binance_depth_subscribe(stream: int) -> str:
     return f'{{"method":"SUBSCRIBE","params":["{coin_of(stream).lower()}usdt@depth"],"id":1}}'
 
 
+def _asks(text: str) -> Request | None:
+    request = as_object(text)
+    match request.get("method"):
+        case "SUBSCRIBE":
+            return Request("subscribe", as_names(request.get("params")))
+        case "UNSUBSCRIBE":
+            return Request("unsubscribe", as_names(request.get("params")))
+    return None
+
+
+def _refusal(text: str, problem: str) -> bytes:
+    return msgspec.json.encode({"error": {"code": 2, "msg": problem}, "id": as_object(text).get("id")})
+
+
+def _goodbye(at_ms: int, number: int) -> bytes:
+    return b'{"e":"serverShutdown","E":%d}' % at_ms
+
+
+def _trade_stream(stream: int) -> str:
+    return f"{coin_of(stream).lower()}usdt@trade"
+
+
+def _depth_stream(stream: int) -> str:
+    return f"{coin_of(stream).lower()}usdt@depth"
+
+
 BINANCE = Dialect(
-    name="binance", message=_binance_message, subscribe=_binance_subscribe, replies=_binance_replies
+    name="binance",
+    message=_binance_message,
+    subscribe=_binance_subscribe,
+    replies=_binance_replies,
+    asks=_asks,
+    refusal=_refusal,
+    goodbye=_goodbye,
+    stream_name=_trade_stream,
+    names_streams=True,
 )
-BINANCE_DEPTH = Dialect(
+BINANCE_DEPTH = msgspec.structs.replace(
+    BINANCE,
     name="binance-depth",
     message=_binance_depth_message,
     subscribe=_binance_depth_subscribe,
-    replies=_binance_replies,
+    stream_name=_depth_stream,
 )

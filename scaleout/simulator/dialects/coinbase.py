@@ -7,6 +7,7 @@ import msgspec
 from scaleout.simulator.dialects.base import (
     FIRST_ID,
     Dialect,
+    Request,
     as_object,
     coin_of,
     iso,
@@ -52,10 +53,26 @@ def _coinbase_replies(stream: int, text: str, number: int) -> list[bytes]:
     return [msgspec.json.encode(reply)]
 
 
+def _asks(text: str) -> Request | None:
+    match as_object(text).get("type"):
+        case "subscribe" | "unsubscribe" as kind:
+            return Request(kind)
+    return None
+
+
+def _heartbeat(nth: int, number: int) -> bytes:
+    return (
+        f'{{"channel":"heartbeats","client_id":"","timestamp":"{iso(number)}","sequence_num":{number},'
+        f'"events":[{{"current_time":"{iso(number)}","heartbeat_counter":{nth}}}]}}'
+    ).encode()
+
+
 COINBASE = Dialect(
     name="coinbase",
     message=_coinbase_message,
     subscribe=_coinbase_subscribe,
     replies=_coinbase_replies,
     numbered_per_connection=True,
+    asks=_asks,
+    heartbeat=_heartbeat,
 )

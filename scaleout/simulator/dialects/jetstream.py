@@ -4,7 +4,16 @@ from __future__ import annotations
 
 import hashlib
 
-from scaleout.simulator.dialects.base import FIRST_TIME_US, Dialect, iso, mix, no_replies, prose
+from scaleout.simulator.dialects.base import (
+    FIRST_TIME_US,
+    Dialect,
+    Request,
+    as_object,
+    iso,
+    mix,
+    no_replies,
+    prose,
+)
 
 
 def _jetstream_message(stream: int, sequence: int) -> bytes:
@@ -31,6 +40,14 @@ def cursor_sequence(cursor: str) -> int | None:
     return max(0, -(-(int(cursor) - FIRST_TIME_US) // 1000))
 
 
+def _asks(text: str) -> Request | None:
+    return Request("subscribe") if as_object(text).get("type") == "options_update" else None
+
+
 JETSTREAM = Dialect(
-    name="jetstream", message=_jetstream_message, subscribe=_jetstream_subscribe, replies=no_replies
+    name="jetstream",
+    message=_jetstream_message,
+    subscribe=_jetstream_subscribe,
+    replies=no_replies,
+    asks=_asks,
 )

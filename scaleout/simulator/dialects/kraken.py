@@ -7,6 +7,7 @@ import msgspec
 from scaleout.simulator.dialects.base import (
     FIRST_ID,
     Dialect,
+    Request,
     as_object,
     coin_of,
     iso,
@@ -45,4 +46,29 @@ def _kraken_replies(stream: int, text: str, number: int) -> list[bytes]:
     ]
 
 
-KRAKEN = Dialect(name="kraken", message=_kraken_message, subscribe=_kraken_subscribe, replies=_kraken_replies)
+def _asks(text: str) -> Request | None:
+    match as_object(text).get("method"):
+        case "subscribe" | "unsubscribe" | "ping" as kind:
+            return Request(kind)
+    return None
+
+
+def _refusal(text: str, problem: str) -> bytes:
+    request = as_object(text)
+    said = {"method": request.get("method"), "success": False, "error": problem}
+    return msgspec.json.encode({**said, "req_id": request.get("req_id")})
+
+
+def _heartbeat(nth: int, number: int) -> bytes:
+    return b'{"channel":"heartbeat"}'
+
+
+KRAKEN = Dialect(
+    name="kraken",
+    message=_kraken_message,
+    subscribe=_kraken_subscribe,
+    replies=_kraken_replies,
+    asks=_asks,
+    refusal=_refusal,
+    heartbeat=_heartbeat,
+)

@@ -6,6 +6,7 @@ import msgspec
 
 from scaleout.simulator.dialects.base import (
     Dialect,
+    Request,
     as_object,
     coin_of,
     depth_levels,
@@ -43,4 +44,24 @@ def _okx_replies(stream: int, text: str, number: int) -> list[bytes]:
     ]
 
 
-OKX = Dialect(name="okx", message=_okx_message, subscribe=_okx_subscribe, replies=_okx_replies)
+def _asks(text: str) -> Request | None:
+    if text == "ping":
+        return Request("ping")
+    match as_object(text).get("op"):
+        case "subscribe" | "unsubscribe" as kind:
+            return Request(kind)
+    return None
+
+
+def _refusal(text: str, problem: str) -> bytes:
+    return msgspec.json.encode({"event": "error", "code": "60018", "msg": problem})
+
+
+OKX = Dialect(
+    name="okx",
+    message=_okx_message,
+    subscribe=_okx_subscribe,
+    replies=_okx_replies,
+    asks=_asks,
+    refusal=_refusal,
+)

@@ -1,8 +1,13 @@
-"""Trades of a made-up feed, of any exact size; `seq` is the message's number."""
+"""Trades of a made-up feed, of any exact size; `seq` is the message's number.
+
+A subscription that names streams is acknowledged; one to a symbol is not.
+"""
 
 from __future__ import annotations
 
-from scaleout.simulator.dialects.base import Dialect, mix, no_replies
+import msgspec
+
+from scaleout.simulator.dialects.base import Dialect, Request, as_names, as_object, mix
 
 TRADE_BYTES = 131
 """Size of a trade message where no other is asked for."""
@@ -46,4 +51,35 @@ def _trade_subscribe(stream: int) -> str:
     return f'{{"op":"subscribe","symbol":"SIM-{stream % 10_000:04}"}}'
 
 
-TRADE = Dialect(name="trade", message=trade_message, subscribe=_trade_subscribe, replies=no_replies)
+def _stream_name(stream: int) -> str:
+    return f"feed{stream}"
+
+
+def _asks(text: str) -> Request | None:
+    if text == "ping":
+        return Request("ping")
+    request = as_object(text)
+    match request.get("op"):
+        case "subscribe" | "unsubscribe" as kind:
+            return Request(kind, as_names(request.get("streams")))
+    return None
+
+
+def _replies(stream: int, text: str, number: int) -> list[bytes]:
+    request = _asks(text)
+    if request is None:
+        return []
+    if request.kind == "ping":
+        return [b"pong"]
+    said = {"type": f"{request.kind}d", "streams": request.streams}
+    return [msgspec.json.encode(said)] if request.streams else []
+
+
+TRADE = Dialect(
+    name="trade",
+    message=trade_message,
+    subscribe=_trade_subscribe,
+    replies=_replies,
+    asks=_asks,
+    stream_name=_stream_name,
+)
