@@ -21,7 +21,7 @@ T = TypeVar("T")
 Key = str | int | None
 Parts = tuple[str, ...]
 Row = tuple[int | None, int | None, Key]
-"""Of a message: its start, its number (None: it isn't numbered) and its key."""
+"""Of a message: its start, its number (it isn't numbered if one of them is None) and its key."""
 
 _UNREADABLE = (msgspec.DecodeError, ValueError, RecursionError)
 _UNSEEN = object()
@@ -54,16 +54,17 @@ class Findings(msgspec.Struct):
 class SequenceTracker:
     """Follows the numbers of one endpoint's messages, for each key on its own.
 
-    Numbers are integers, in quotes or not; a message without one (an acknowledgement, a heartbeat) is passed over.
-    What happens to a message that doesn't start with what is expected:
+    Numbers are integers, in quotes or not. A message without one of the numbers that are asked for (an
+    acknowledgement, a heartbeat, one of another channel) is passed over. What happens to a message that doesn't
+    start with what is expected:
 
     - It starts later: a gap, and the sequence goes on from there.
     - It starts earlier but ends later: it overlaps what is known, and the sequence goes on from its end.
     - It ends where the last one did: a repeat.
     - It ends earlier: a step backwards, or a repeat if it is one of ranges (`first`). The sequence goes on from
-      there, as the server may have started over; if then a message comes that is at or behind what was expected
+      there, as the server may have started over; if then a message comes that is at or after what was expected
       before the step, it was an old message that came late, and the sequence goes on from before the step.
-    - It names no `previous` number, or a negative one (a snapshot): the sequence starts over.
+    - Its `previous` number is negative (a snapshot): the sequence starts over.
 
     Args:
         sequence: path of a message's number; its last one if it covers a range.
@@ -118,11 +119,11 @@ class SequenceTracker:
                 continue
             if expected_of.get(key, _UNSEEN) == start:
                 expected_of[key] = number + step
-            else:
+            elif start is not None:
                 self._judge(findings, index, key, start, number)
         return findings
 
-    def _judge(self, findings: Findings, index: int, key: Key, start: int | None, number: int) -> None:
+    def _judge(self, findings: Findings, index: int, key: Key, start: int, number: int) -> None:
         """Find out what a message is that doesn't start with what is expected."""
         after = number + self._step
         expected = self._expected.get(key)
@@ -131,9 +132,7 @@ class SequenceTracker:
             expected = self._before_restart.pop(key, None)
             self._make_room()
         self._expected[key] = after
-        if start is None and not self._names_previous:
-            start = number
-        if expected is None or start is None or (self._names_previous and start < 0):
+        if expected is None or (self._names_previous and start < 0):
             self._before_step_back.pop(key, None)
             return
         highest = max(expected, self._before_step_back.pop(key, expected))
