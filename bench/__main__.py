@@ -9,13 +9,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NoReturn
 
-from bench import report
+from bench import reconnect, report
 from bench.cases import CASES
 from bench.measure import BenchError, choose_cores, describe_cores, measure
 from scaleout.errors import SimulatorError
 
 RESULTS = Path(__file__).parent / "results"
 PEERS = ("picows",)
+ALL = [*CASES, reconnect.NAME]
 
 ROUNDS, SECONDS = 5, 6.0
 QUICK_ROUNDS, QUICK_SECONDS = 3, 2.0
@@ -34,9 +35,17 @@ def main(argv: Sequence[str] | None = None) -> NoReturn:
         sys.exit(2)
     rounds = arguments.rounds or (QUICK_ROUNDS if arguments.quick else ROUNDS)
     seconds = arguments.seconds or (QUICK_SECONDS if arguments.quick else SECONDS)
-    names = list(dict.fromkeys(arguments.cases)) or list(CASES)
+    names = list(dict.fromkeys(arguments.cases)) or ALL
     try:
-        doubtful = [_run(name, rounds, seconds, arguments.connections, arguments.results) for name in names]
+        doubtful = [
+            _run(name, rounds, seconds, arguments.connections, arguments.results)
+            for name in names
+            if name != reconnect.NAME
+        ]
+        if reconnect.NAME in names:
+            count = reconnect.QUICK_COUNT if arguments.quick else reconnect.COUNT
+            path = reconnect.run(rounds, count, arguments.results, _tell)
+            print(f"bench: wrote {path}", file=sys.stderr)
     except (BenchError, SimulatorError) as error:
         print(f"bench: {error}", file=sys.stderr)
         sys.exit(1)
@@ -48,7 +57,7 @@ def _run(name: str, rounds: int, seconds: float, connections: int | None, direct
     make = CASES[name]
     case = make(connections) if connections is not None else make()
     cores = choose_cores()
-    measured = measure(case, rounds, seconds, cores, lambda line: print(line, file=sys.stderr, flush=True))
+    measured = measure(case, rounds, seconds, cores, _tell)
     result = report.make_report(case, seconds, describe_cores(cores), measured)
     path = report.save(result, directory)
     print(f"{report.markdown(result)}\n", flush=True)
@@ -56,11 +65,15 @@ def _run(name: str, rounds: int, seconds: float, connections: int | None, direct
     return any(side.faults for each in measured for side in each.results.values())
 
 
+def _tell(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m bench", description="Measure scaleout beside its peers.", allow_abbrev=False
     )
-    parser.add_argument("cases", nargs="*", choices=[[], *CASES], metavar="CASE", help=", ".join(CASES))
+    parser.add_argument("cases", nargs="*", choices=[[], *ALL], metavar="CASE", help=", ".join(ALL))
     parser.add_argument("--quick", action="store_true", help="few short rounds: a look, not a figure")
     parser.add_argument("--rounds", type=_count, help=f"default {ROUNDS}, quick {QUICK_ROUNDS}")
     parser.add_argument(

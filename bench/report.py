@@ -103,9 +103,9 @@ def make_report(case: Case, seconds: float, pinning: str, rounds: list[Round]) -
         case=case.name,
         title=case.title,
         date=datetime.now(UTC).isoformat(timespec="seconds"),
-        machine=_machine(),
-        python=f"{platform.python_implementation()} {platform.python_version()}",
-        versions=_versions(),
+        machine=machine(),
+        python=python(),
+        versions=versions(),
         pinning=pinning,
         seconds=seconds,
         figures=figures(rounds),
@@ -158,7 +158,8 @@ def save(report: Report, directory: Path) -> Path:
     return path
 
 
-def _machine() -> str:
+def machine() -> str:
+    """Processor, cores and system."""
     cores = os.cpu_count()
     return f"{_processor()}, {cores} cores, {platform.system()} {platform.release()}"
 
@@ -172,7 +173,13 @@ def _processor() -> str:
     return names[0] if names else platform.processor() or platform.machine()
 
 
-def _versions() -> dict[str, str]:
+def python() -> str:
+    """Implementation and version."""
+    return f"{platform.python_implementation()} {platform.python_version()}"
+
+
+def versions() -> dict[str, str]:
+    """Of the packages that matter."""
     found = {}
     for package in PACKAGES:
         try:
