@@ -55,8 +55,8 @@ class FeedConnection(ClientConnection):
         self._abort_timer: asyncio.TimerHandle | None = None
         self._holders: set[object] = set()
         self._resumed_at = -math.inf
-        limit = self.protocol.max_message_size
-        self._limit = limit if limit is not None else 1 << 64
+        sizes = (self.protocol.max_message_size, self.protocol.max_fragment_size)
+        self._limit = min((size for size in sizes if size is not None), default=1 << 64)
 
     def deliver_to(self, receiver: Receiver) -> None:
         """Send every message to `receiver` from now on, beginning with those that came before it was known."""
@@ -131,7 +131,9 @@ class FeedConnection(ClientConnection):
             if header is None:
                 self._keep_rest(data[position:], 0)
                 return
-            limit = self._limit - (protocol.current_size or 0)
+            limit = self._limit
+            if protocol.current_size and protocol.max_message_size is not None:
+                limit = min(limit, protocol.max_message_size - protocol.current_size)
             stop = position + header.size + header.length
             if stop > end and not header.is_hopeless(limit):
                 self._keep_rest(data[position:], stop - position)
