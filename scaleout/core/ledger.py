@@ -33,6 +33,18 @@ class Entry(Struct, frozen=True, array_like=True):
     """Lines in the batch."""
     bytes: int = 0
     """Payload bytes received."""
+    retried: int = 0
+    """Of the received ones: dead letters that were tried again."""
+    gaps: int = 0
+    """Places where numbered messages are missing."""
+    missed: int = 0
+    """Messages missing there."""
+    repeats: int = 0
+    """Messages with the number of the one before."""
+    backwards: int = 0
+    """Places where the numbers step back."""
+    uncertain: int = 0
+    """Moves to another connection without an alignment of the two."""
 
     @property
     def resolved(self) -> int:
@@ -52,6 +64,12 @@ class Counts(Struct):
     lost: int = 0
     results: int = 0
     bytes: int = 0
+    retried: int = 0
+    gaps: int = 0
+    missed: int = 0
+    repeats: int = 0
+    backwards: int = 0
+    uncertain: int = 0
 
     @property
     def in_flight(self) -> int:
@@ -71,14 +89,15 @@ class Counts(Struct):
             setattr(self, field, getattr(self, field) + getattr(other, field))
 
     def to_mapping(self) -> dict[str, object]:
-        """The law's terms, then results and bytes, by name."""
-        ledger: dict[str, object] = {
-            field: getattr(self, field) for field in self.__struct_fields__ if field not in _VOLUME
-        }
-        return ledger | {"in_flight": self.in_flight} | {field: getattr(self, field) for field in _VOLUME}
+        """The law's terms, then all else, by name."""
+        found: dict[str, object] = {field: getattr(self, field) for field in _LAW}
+        found["in_flight"] = self.in_flight
+        return found | {field: getattr(self, field) for field in self.__struct_fields__ if field not in _LAW}
 
 
-_VOLUME = ("results", "bytes")
+_LAW = ("received", "delivered", "filtered", "dead_lettered", "dropped", "duplicates", "lost")
+_OBSERVED = ("bytes", "retried", "gaps", "missed", "repeats", "backwards", "uncertain")
+"""What counts as soon as it is reported, as `received` does."""
 
 
 class Remains(NamedTuple):
@@ -123,7 +142,8 @@ class Ledger:
         for entry in entries:
             counts = self.counts(entry.slot)
             counts.received += entry.received
-            counts.bytes += entry.bytes
+            for field in _OBSERVED:
+                setattr(counts, field, getattr(counts, field) + getattr(entry, field))
             account = self._accounts.setdefault((worker_run, entry.slot), Account())
             account.received += entry.received
             account.resolved += entry.resolved

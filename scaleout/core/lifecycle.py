@@ -1,10 +1,12 @@
 """States of an endpoint and of a worker: one transition table each; an illegal transition raises.
 
-An endpoint's state as its worker and the supervisor see it:
+A connection's state:
 
-    WAITING ──→ CONNECTING ──→ LIVE ──→ BACKOFF ──→ CONNECTING …
-       ↑             │           │         │
-       └─────────────┴───────────┴─────────┴──→ ENDED     (back to WAITING when the worker dies)
+    WAITING ──→ CONNECTING ──→ LIVE ──→ BACKOFF or QUARANTINED ──→ CONNECTING …
+       ↑             │           │                  │
+       └─────────────┴───────────┴──────────────────┴──→ ENDED     (back to WAITING when the worker dies)
+
+An endpoint with several connections is where the one is that is worst off.
 
 A worker's:
 
@@ -15,6 +17,7 @@ A worker's:
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from enum import Enum
 from typing import TypeVar
 
@@ -30,8 +33,21 @@ class EndpointState(Enum):
     LIVE = "live"
     BACKOFF = "backoff"
     """Between two attempts."""
+    QUARANTINED = "quarantined"
+    """Refused again and again: probed rarely, until it recovers or a person releases it."""
     ENDED = "ended"
     """For good."""
+
+
+class Stall(Enum):
+    """Why an endpoint that is live brings no data."""
+
+    SILENT = "server silent"
+    HEARTBEATS = "only heartbeats"
+    LAG = "loop blocked"
+    """This side's event loop was held up: nothing is known of the server."""
+    BACKPRESSURE = "channel full"
+    """This side doesn't read, because what comes after it can't take more."""
 
 
 class WorkerState(Enum):
@@ -46,13 +62,29 @@ class WorkerState(Enum):
     """In good order, or for good."""
 
 
-_ENDPOINT_STEPS: dict[EndpointState, frozenset[EndpointState]] = {
+_CONNECTION_STEPS: dict[EndpointState, frozenset[EndpointState]] = {
     EndpointState.WAITING: frozenset({EndpointState.CONNECTING, EndpointState.ENDED}),
     EndpointState.CONNECTING: frozenset(
-        {EndpointState.LIVE, EndpointState.BACKOFF, EndpointState.ENDED, EndpointState.WAITING}
+        {
+            EndpointState.LIVE,
+            EndpointState.BACKOFF,
+            EndpointState.QUARANTINED,
+            EndpointState.ENDED,
+            EndpointState.WAITING,
+        }
     ),
-    EndpointState.LIVE: frozenset({EndpointState.BACKOFF, EndpointState.ENDED, EndpointState.WAITING}),
+    EndpointState.LIVE: frozenset(
+        {
+            EndpointState.BACKOFF,
+            EndpointState.QUARANTINED,
+            EndpointState.ENDED,
+            EndpointState.WAITING,
+        }
+    ),
     EndpointState.BACKOFF: frozenset({EndpointState.CONNECTING, EndpointState.ENDED, EndpointState.WAITING}),
+    EndpointState.QUARANTINED: frozenset(
+        {EndpointState.CONNECTING, EndpointState.ENDED, EndpointState.WAITING}
+    ),
     EndpointState.ENDED: frozenset(),
 }
 
@@ -73,13 +105,39 @@ def _step(table: dict[_State, frozenset[_State]], subject: str, state: _State, t
     return target
 
 
-def endpoint_step(state: EndpointState, target: EndpointState) -> EndpointState:
-    """The state after a step of an endpoint.
+def connection_step(state: EndpointState, target: EndpointState) -> EndpointState:
+    """The state after a step of one connection of an endpoint.
 
     Raises:
         IllegalTransitionError: the table has no such step.
     """
-    return _step(_ENDPOINT_STEPS, "an endpoint", state, target)
+    return _step(_CONNECTION_STEPS, "a connection", state, target)
+
+
+def endpoint_step(state: EndpointState, target: EndpointState) -> EndpointState:
+    """The state after a step of an endpoint, whose connections come and go.
+
+    Raises:
+        IllegalTransitionError: it has ended for good.
+    """
+    if state is EndpointState.ENDED:
+        raise IllegalTransitionError(f"an endpoint can't go from {state.value} to {target.value}")
+    return target
+
+
+_URGENCY = (
+    EndpointState.QUARANTINED,
+    EndpointState.BACKOFF,
+    EndpointState.WAITING,
+    EndpointState.CONNECTING,
+    EndpointState.LIVE,
+    EndpointState.ENDED,
+)
+
+
+def state_of_all(states: Iterable[EndpointState]) -> EndpointState:
+    """The state of an endpoint with several connections: that of the one that is worst off."""
+    return min(states, key=_URGENCY.index, default=EndpointState.WAITING)
 
 
 def worker_step(state: WorkerState, target: WorkerState) -> WorkerState:

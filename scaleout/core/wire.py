@@ -10,7 +10,7 @@ from msgspec import Struct
 
 from scaleout.config import Endpoint
 from scaleout.core.ledger import Entry
-from scaleout.core.lifecycle import EndpointState
+from scaleout.core.lifecycle import EndpointState, Stall
 
 # Commands: supervisor → worker
 
@@ -27,6 +27,17 @@ class Setup(Struct, frozen=True, tag=True):
     drain_timeout: float
     """Seconds that a stopping worker waits for its processors."""
     secrets: tuple[str, ...]
+    budgeted: tuple[str, ...] = ()
+    """Hosts that the supervisor grants connects to."""
+
+
+class CursorMark(Struct, frozen=True):
+    """How far an endpoint has come, by its cursor."""
+
+    slot: int
+    value: str | int | float
+    digests: tuple[bytes, ...] = ()
+    """Of the messages with that value that have been delivered."""
 
 
 class Assignment(Struct, frozen=True):
@@ -34,6 +45,8 @@ class Assignment(Struct, frozen=True):
 
     slot: int
     endpoint: Endpoint
+    cursor: CursorMark | None = None
+    """Where it was left."""
 
 
 class Assign(Struct, frozen=True, tag=True):
@@ -46,7 +59,54 @@ class Stop(Struct, frozen=True, tag=True):
     """Stop reading, hand over what is in flight, close the connections, end."""
 
 
-Command = Setup | Assign | Stop
+class Grant(Struct, frozen=True, tag=True):
+    """The connect that was asked for may begin."""
+
+    ticket: int
+
+
+class Resume(Struct, frozen=True, tag=True):
+    """End an endpoint's quarantine, or its wait: connect at once."""
+
+    request: int
+    slot: int
+
+
+class Send(Struct, frozen=True, tag=True):
+    """Send a text on an endpoint's connection."""
+
+    request: int
+    slot: int
+    text: str
+
+
+class ChangeStreams(Struct, frozen=True, tag=True):
+    """Add streams to an endpoint, and take others away."""
+
+    request: int
+    slot: int
+    add: tuple[str, ...] = ()
+    remove: tuple[str, ...] = ()
+
+
+class Letter(Struct, frozen=True):
+    """A dead letter that is to be tried again."""
+
+    id: int
+    payload: bytes
+    is_text: bool
+    received_at: int
+    """Unix time in ns."""
+
+
+class Retry(Struct, frozen=True, tag=True):
+    """Try dead letters of an endpoint again."""
+
+    slot: int
+    letters: tuple[Letter, ...]
+
+
+Command = Setup | Assign | Stop | Grant | Resume | Send | ChangeStreams | Retry
 
 # Reports: worker → supervisor
 
@@ -75,13 +135,42 @@ class StateChange(Struct, frozen=True, tag=True):
     """Connections opened by this worker so far."""
     error: str | None
     """What went wrong last, in words."""
+    stall: Stall | None = None
+    streams: tuple[str, ...] | None = None
+    """Those that there are, where they have changed."""
+
+
+class Ask(Struct, frozen=True, tag=True):
+    """May this worker connect to that host? The answer is a `Grant`."""
+
+    ticket: int
+    host: str
+
+
+class AttemptEnded(Struct, frozen=True, tag=True):
+    """A connect that was granted has become a connection."""
+
+    ticket: int
+
+
+class ConnectionEnded(Struct, frozen=True, tag=True):
+    """The connection is gone, or the connect has failed, or isn't wanted any more."""
+
+    ticket: int
+
+
+class Answer(Struct, frozen=True, tag=True):
+    """What has become of a request."""
+
+    request: int
+    problem: str | None = None
 
 
 class LimitReached(Struct, frozen=True, tag=True):
     """The run's limit of messages has been received."""
 
 
-Report = Ready | Heartbeat | StateChange | LimitReached
+Report = Ready | Heartbeat | StateChange | Ask | AttemptEnded | ConnectionEnded | Answer | LimitReached
 
 # Results: worker → aggregator
 
@@ -100,11 +189,24 @@ class DeadLetter(Struct, frozen=True):
     traceback: str | None = None
 
 
+class Retried(Struct, frozen=True):
+    """What has become of a dead letter that was tried again."""
+
+    id: int
+    reason: str | None = None
+    """Why it is dead still; None: it isn't."""
+    traceback: str | None = None
+    stage: str = "process"
+
+
 class Batch(Struct, frozen=True, tag=True):
     """What a worker did since its last batch; the encoded results follow in the frame's body."""
 
     entries: tuple[Entry, ...]
     dead_letters: tuple[DeadLetter, ...] = ()
+    cursors: tuple[CursorMark, ...] = ()
+    """How far the endpoints have come with this batch."""
+    retried: tuple[Retried, ...] = ()
 
 
 class Drained(Struct, frozen=True, tag=True):

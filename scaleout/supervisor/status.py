@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from msgspec import Struct
+import time
+
+from msgspec import Struct, structs
 from msgspec.structs import asdict
 
 from scaleout.config import Endpoint
 from scaleout.core.ledger import Counts
-from scaleout.core.lifecycle import EndpointState, WorkerState, endpoint_step, worker_step
+from scaleout.core.lifecycle import EndpointState, Stall, WorkerState, endpoint_step, worker_step
 from scaleout.core.wire import StateChange
 
 SUMMARY_VERSION = 1
@@ -24,26 +26,42 @@ class EndpointStatus(Struct):
     last_error: str | None = None
     connects_before: int = 0
     """Connections opened by workers that are gone."""
+    stall: Stall | None = None
+    since: float | None = None
+    """Unix time of the last change of state."""
 
     def take(self, change: StateChange) -> None:
         """Follow what the worker reports."""
-        self.state = endpoint_step(self.state, change.state)
+        self._enter(change.state)
+        self.stall = change.stall
+        if change.streams is not None:
+            self.endpoint = structs.replace(self.endpoint, streams=change.streams)
         self.connects = self.connects_before + change.connects
         if change.error is not None:
             self.last_error = change.error
 
+    def _enter(self, state: EndpointState) -> None:
+        if state is not self.state:
+            self.state = endpoint_step(self.state, state)
+            self.since = time.time()
+
     def lose_worker(self, reason: str) -> None:
         """The worker died."""
         if self.state is not EndpointState.ENDED:
-            if self.state is not EndpointState.WAITING:
-                self.state = endpoint_step(self.state, EndpointState.WAITING)
+            self._enter(EndpointState.WAITING)
+            self.stall = None
             self.last_error = f"its worker died: {reason}"
             self.connects_before = self.connects
 
     def summary(self, counts: Counts) -> EndpointSummary:
         """What it has come to, with its books."""
         return EndpointSummary(
-            counts=counts, connects=self.connects, state=self.state, last_error=self.last_error
+            counts=counts,
+            connects=self.connects,
+            state=self.state,
+            last_error=self.last_error,
+            stall=self.stall,
+            since=self.since,
         )
 
 
@@ -88,15 +106,18 @@ class EndpointSummary(Struct, frozen=True):
     connects: int
     state: EndpointState
     last_error: str | None
+    stall: Stall | None = None
+    since: float | None = None
+    """Unix time of the last change of state."""
 
     def to_mapping(self) -> dict[str, object]:
         """The endpoint under the names of the summary's contract."""
         return self.counts.to_mapping() | {
             "connects": self.connects,
-            "gaps": 0,
-            "missed": 0,
             "moves": 0,
             "state": self.state.value,
+            "stall": self.stall.value if self.stall is not None else None,
+            "since": self.since,
             "last_error": self.last_error,
         }
 

@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Sequence
 from scaleout.signatures import Processor
 from scaleout.worker.books import MAX_RESULTS, Books, Failure
 from scaleout.worker.decoding import Read
-from scaleout.worker.pipeline import Intake, Processed, Sender
+from scaleout.worker.pipeline import Processed, Sender
 
 MAX_CONCURRENCY = 100
 """Calls of one endpoint's processor at the same time."""
@@ -36,8 +36,8 @@ class _Job:
 class Awaited(Processed):
     """Awaits an async function (or collects an async generator) for each message, or for each read."""
 
-    def __init__(self, books: Books, intake: Intake, processor: Processor, send: Sender) -> None:
-        super().__init__(books, intake, processor, send)
+    def __init__(self, books: Books, processor: Processor, send: Sender) -> None:
+        super().__init__(books, processor, send)
         self._loop = asyncio.get_running_loop()
         self._unfinished: deque[_Job] = deque()
         self._waiting: deque[_Job] = deque()

@@ -9,7 +9,7 @@ from typing import cast
 
 from scaleout.config import Endpoint
 from scaleout.core.frames import Kind
-from scaleout.core.wire import DeadLetter
+from scaleout.core.wire import CursorMark, DeadLetter
 from scaleout.errors import Reject
 from scaleout.worker.decoding import Read
 from scaleout.worker.encoding import LineEncoder, Lines, encode_lines
@@ -52,18 +52,20 @@ class Books:
         self.config = endpoint
         self.endpoint = endpoint.name
         self.tray = Tray(slot)
-        self._outbox = outbox
+        self.outbox = outbox
+        self.undecodable = 0
+        """Messages that could not be decoded, so far."""
         self._linger_s = endpoint.linger
         self._encoder = LineEncoder(endpoint.name, envelope)
 
     def post(self, lines: Lines = ()) -> None:
         """Hand the tray, and lines that belong to it, to the outbox."""
-        self._outbox.put(self.tray, lines, self._linger_s)
+        self.outbox.put(self.tray, lines, self._linger_s)
 
     def dead_letter(self, read: Read, payload: bytes, stage: str, failure: Failure) -> None:
         """Count a message as dead, and keep it; `post` is to follow."""
         self.tray.dead_lettered += 1
-        self._outbox.put_dead_letter(
+        self.outbox.put_dead_letter(
             DeadLetter(
                 slot=self.tray.slot,
                 stage=stage,
@@ -74,6 +76,16 @@ class Books:
                 traceback=failure.traceback,
             )
         )
+
+    def insert(self, line: bytes) -> None:
+        """Put a line of this program's own into the output, behind the results so far."""
+        self.tray.results += 1
+        self.post((line,))
+
+    def mark(self, cursor: CursorMark) -> None:
+        """Note how far the endpoint has come with what was delivered so far."""
+        self.tray.cursor = cursor
+        self.post()
 
     def deliver_lines(self, read: Read, count: int, lines: bytes) -> None:
         """Take results that are JSON lines already, one for each of `count` messages."""
@@ -98,7 +110,7 @@ class Books:
         self.post(lines)
 
     def _deliver_mixed(self, read: Read, payloads: Sequence[bytes], outcomes: Sequence[object]) -> None:
-        fates = list(map(_fate, outcomes))
+        fates = list(map(fate_of, outcomes))
         try:
             lines = encode_lines([*chain.from_iterable(fate for fate in fates if isinstance(fate, list))])
         except Exception:
@@ -116,7 +128,7 @@ class Books:
 
     def deliver_batch(self, read: Read, payloads: Sequence[bytes], outcome: object) -> None:
         """Take the outcome of a batch as a whole: an iterable of results, None, or a `Failure`."""
-        fate = _fate_of_batch(outcome)
+        fate = fate_of_batch(outcome)
         lines: Lines = ()
         if not isinstance(fate, Failure):
             try:
@@ -164,7 +176,8 @@ def _single_results(outcomes: Sequence[object]) -> Sequence[object] | None:
     return [outcome for outcome in outcomes if outcome is not None]
 
 
-def _fate(outcome: object) -> Fate:
+def fate_of(outcome: object) -> Fate:
+    """What a message has come to, by what its processor returned."""
     if outcome is None:
         return []
     if isinstance(outcome, Failure):
@@ -174,7 +187,8 @@ def _fate(outcome: object) -> Fate:
     return _collect(outcome)
 
 
-def _fate_of_batch(outcome: object) -> Fate:
+def fate_of_batch(outcome: object) -> Fate:
+    """What a batch has come to, by what its processor returned."""
     if outcome is None:
         return []
     if isinstance(outcome, Failure):

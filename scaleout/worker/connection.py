@@ -15,7 +15,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from websockets.asyncio.client import ClientConnection
-from websockets.frames import BINARY, CONT, TEXT, CloseCode, Frame
+from websockets.frames import BINARY, CONT, PING, TEXT, CloseCode, Frame
 from websockets.protocol import Event, State
 
 from scaleout.core.frames import Kind, first_invalid_text, read_header, scan_run
@@ -29,8 +29,12 @@ MAX_UNSENT_BYTES = 16 * 2**20
 LAG_GRACE_S = 1.0
 """An overdue pong gets that long more, so that a loop that was held up reads what has arrived meanwhile."""
 
-Receiver = Callable[[list[bytes], bytes, Kind, int], None]
+Receiver = Callable[[list[bytes], bytes, Kind, int], object]
 """Takes the payloads of one read, the same joined by newlines, their kind, and the time of the read, Unix ns."""
+
+
+def _nothing() -> None:
+    pass
 
 
 class FeedConnection(ClientConnection):
@@ -55,8 +59,20 @@ class FeedConnection(ClientConnection):
         self._abort_timer: asyncio.TimerHandle | None = None
         self._holders: set[object] = set()
         self._resumed_at = -math.inf
+        self.on_control_sent: Callable[[], None] = _nothing
+        """Called for each ping and pong."""
         sizes = (self.protocol.max_message_size, self.protocol.max_fragment_size)
         self._limit = min((size for size in sizes if size is not None), default=1 << 64)
+
+    @property
+    def last_read_at(self) -> int:
+        """Unix time of the last read, in ns; by the system's clock, so that it tells one read from another."""
+        return self._read_at
+
+    @property
+    def is_held(self) -> bool:
+        """Whether reading is paused."""
+        return bool(self._holders)
 
     def deliver_to(self, receiver: Receiver) -> None:
         """Send every message to `receiver` from now on, beginning with those that came before it was known."""
@@ -159,6 +175,8 @@ class FeedConnection(ClientConnection):
         """Take one event of the library's protocol: the response, or a frame that was not plain."""
         if not isinstance(event, Frame) or event.opcode not in (TEXT, BINARY, CONT):
             super().process_event(event)
+            if isinstance(event, Frame) and event.opcode is PING:
+                self.on_control_sent()
             if self.transport.get_write_buffer_size() > MAX_UNSENT_BYTES:
                 self._fail(CloseCode.POLICY_VIOLATION, "pings without reading the pongs")
                 self.transport.abort()
@@ -243,6 +261,7 @@ class FeedConnection(ClientConnection):
             await asyncio.sleep(self.ping_interval)
             if self._holders:
                 continue
+            self.on_control_sent()
             pong = await self.ping()
             if self.ping_timeout is None or await self._is_answered(pong, self.ping_timeout):
                 continue

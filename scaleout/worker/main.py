@@ -18,28 +18,37 @@ from scaleout.channel import Channel
 from scaleout.config import Endpoint
 from scaleout.core.lifecycle import EndpointState
 from scaleout.core.wire import (
+    Answer,
     Assign,
     Assignment,
+    ChangeStreams,
     Command,
+    Grant,
     Heartbeat,
     LimitReached,
     Ready,
     Report,
+    Resume,
+    Send,
     Setup,
     StateChange,
     Stop,
 )
-from scaleout.errors import ProcessorError
+from scaleout.errors import ProcessorError, SendError
 from scaleout.processors import load_processor
 from scaleout.signatures import Processor
 from scaleout.tally import Allowance, Tally
 from scaleout.worker.awaited import Awaited
 from scaleout.worker.books import Books
 from scaleout.worker.decoding import bytes_decoder, text_decoder
+from scaleout.worker.dialing import Dialer
+from scaleout.worker.feed import Feed
+from scaleout.worker.inlet import Inlet, Intake
+from scaleout.worker.links.permits import Permits
 from scaleout.worker.outbox import Outbox
 from scaleout.worker.permessage import PerMessage
-from scaleout.worker.pipeline import Decoded, Intake, PassThrough, PerRead, Pipeline, Processed
-from scaleout.worker.session import Session
+from scaleout.worker.pipeline import Decoded, PassThrough, PerRead, Pipeline, Processed, Sender
+from scaleout.worker.session import Means
 from scaleout.worker.words import text_of
 
 ORPHAN_GRACE_S = 5.0
@@ -82,8 +91,12 @@ class Worker:
     def __init__(self, tally: Tally, allowance: Allowance | None) -> None:
         self._outbox = Outbox()
         self._intake = Intake(tally, allowance, self._reach_limit)
-        self._sessions: dict[int, Session] = {}
+        self._permits = Permits(self.report)
+        self._means = Means(Dialer(), self._permits, Random())
+        self._feeds: dict[int, Feed] = {}
         self._pipelines: dict[int, Pipeline] = {}
+        self._known_streams: dict[int, tuple[str, ...]] = {}
+        """What the supervisor has been told."""
         self._commands: asyncio.Queue[Command | None] = asyncio.Queue()
         self._is_at_limit = False
         self._control: Channel[Command]
@@ -116,28 +129,54 @@ class Worker:
         logs.configure(setup.log_level, setup.log_format, setup.secrets, setup.worker)
         gc.collect()
         gc.freeze()
+        self._permits.limit(setup.budgeted)
         self.report(Ready())
         async with asyncio.TaskGroup() as tasks:
             beating = tasks.create_task(self._beat(setup.heartbeat_interval))
             receiving: list[asyncio.Task[None]] = []
-            while isinstance(command := await self._commands.get(), Assign):
-                for assignment in command.assignments:
-                    session = self._start(assignment, setup)
-                    if session is not None:
-                        receiving.append(tasks.create_task(session.run(), name=assignment.endpoint.name))
-            if isinstance(command, Stop):
+            while (command := await self._commands.get()) is not None and not isinstance(command, Stop):
+                if isinstance(command, Assign):
+                    for assignment in command.assignments:
+                        feed = self._start(assignment, setup)
+                        if feed is not None:
+                            receiving.append(tasks.create_task(feed.run(), name=assignment.endpoint.name))
+                else:
+                    self._obey(command)
+            if command is not None:
                 await self._stop(setup, receiving)
             for task in (beating, *receiving):
                 task.cancel()
+        for feed in self._feeds.values():
+            feed.close_all()
+
+    def _obey(self, command: Command) -> None:
+        """Do what concerns one endpoint, and say what came of it."""
+        match command:
+            case Grant(ticket):
+                self._permits.granted(ticket)
+            case Resume(request, slot):
+                self._feeds[slot].resume()
+                self.report(Answer(request))
+            case Send(request, slot, text):
+                self.report(Answer(request, self._send(slot, text)))
+            case ChangeStreams(request, slot, add, remove):
+                self.report(Answer(request, self._feeds[slot].change_streams(add, remove)))
+
+    def _send(self, slot: int, text: str) -> str | None:
+        try:
+            self._feeds[slot].send(text)
+        except SendError as exc:
+            return str(exc)
+        return None
 
     async def _stop(self, setup: Setup, receiving: list[asyncio.Task[None]]) -> None:
         """Receive nothing more, hand over all that was received, and close the connections meanwhile."""
-        for session in self._sessions.values():
-            session.stop_receiving()
+        for feed in self._feeds.values():
+            feed.stop_receiving()
         for task in receiving:
             task.cancel()
         await asyncio.gather(
-            *(session.say_goodbye() for session in self._sessions.values()),
+            *(feed.say_goodbye() for feed in self._feeds.values()),
             self._hand_over(setup.drain_timeout),
         )
 
@@ -151,35 +190,39 @@ class Worker:
             due = loop.time() + interval_s
             await asyncio.sleep(interval_s)
             lag = max(0.0, loop.time() - due)
+            for feed in self._feeds.values():
+                feed.look(loop.time(), lag)
             self.report(Heartbeat(lag=lag, cpu=time.process_time(), backlog=self._outbox.backlog_bytes))
 
     # Endpoints
 
-    def _start(self, assignment: Assignment, setup: Setup) -> Session | None:
+    def _start(self, assignment: Assignment, setup: Setup) -> Feed | None:
         slot, endpoint = assignment.slot, assignment.endpoint
         logger = logs.EndpointLogger(endpoint.name, setup.secrets)
-        session = Session(
-            endpoint,
-            self._outbox,
-            lambda session: self._report_state(slot, session),
-            logger,
-            Random(),
-        )
         books = Books(slot, endpoint, self._outbox, setup.envelope)
         try:
-            pipeline = build_pipeline(endpoint, books, self._intake, session)
+            feed = Feed(
+                endpoint,
+                self._means,
+                assignment.cursor,
+                lambda feed: self._report_state(slot, feed),
+                logger,
+            )
+            pipeline = build_pipeline(endpoint, books, feed.send)
         except ProcessorError as exc:
             error = logger.redact(text_of(exc))
             logger.error("%s", error)
             self.report(StateChange(slot, EndpointState.ENDED, 0, error))
             return None
-        session.deliver_to(pipeline)
-        self._sessions[slot] = session
+        feed.deliver_to(Inlet(books, self._intake, pipeline))
+        self._feeds[slot] = feed
         self._pipelines[slot] = pipeline
-        return session
+        return feed
 
-    def _report_state(self, slot: int, session: Session) -> None:
-        self.report(StateChange(slot, session.state, session.connects, session.last_error))
+    def _report_state(self, slot: int, feed: Feed) -> None:
+        streams = feed.streams if feed.streams is not self._known_streams.get(slot, ()) else None
+        self._known_streams[slot] = feed.streams
+        self.report(StateChange(slot, feed.state, feed.connects, feed.last_error, feed.stall, streams))
 
     def _reach_limit(self) -> None:
         if not self._is_at_limit:
@@ -187,7 +230,7 @@ class Worker:
             self.report(LimitReached())
 
 
-def build_pipeline(endpoint: Endpoint, books: Books, intake: Intake, session: Session) -> Pipeline:
+def build_pipeline(endpoint: Endpoint, books: Books, send: Sender) -> Pipeline:
     """The pipeline that an endpoint's configuration asks for.
 
     Raises:
@@ -195,10 +238,10 @@ def build_pipeline(endpoint: Endpoint, books: Books, intake: Intake, session: Se
     """
     if endpoint.processor is not None:
         processor = load_processor(endpoint.processor)
-        return pipeline_class(processor)(books, intake, processor, session.send)
+        return pipeline_class(processor)(books, processor, send)
     if endpoint.format == "json":
-        return PassThrough(books, intake)
-    return Decoded(books, intake, text_decoder if endpoint.format == "text" else bytes_decoder)
+        return PassThrough(books)
+    return Decoded(books, text_decoder if endpoint.format == "text" else bytes_decoder)
 
 
 def pipeline_class(processor: Processor) -> type[Processed]:

@@ -12,7 +12,7 @@ from msgspec import Struct
 
 from scaleout.channel import Channel
 from scaleout.core.ledger import Entry
-from scaleout.core.wire import Batch, Command, DeadLetter, Drained
+from scaleout.core.wire import Batch, Command, CursorMark, DeadLetter, Drained, Retried
 from scaleout.valve import Source, Valve
 from scaleout.worker.encoding import Lines
 
@@ -30,22 +30,42 @@ class Tray(Struct):
     delivered: int = 0
     filtered: int = 0
     dead_lettered: int = 0
+    dropped: int = 0
+    duplicates: int = 0
     results: int = 0
     bytes: int = 0
+    retried: int = 0
+    gaps: int = 0
+    missed: int = 0
+    repeats: int = 0
+    backwards: int = 0
+    uncertain: int = 0
+    cursor: CursorMark | None = None
     is_open: bool = False
 
     def take(self) -> Entry:
         """Empty the tray."""
         entry = Entry(
-            slot=self.slot,
-            received=self.received,
-            delivered=self.delivered,
-            filtered=self.filtered,
-            dead_lettered=self.dead_lettered,
-            results=self.results,
-            bytes=self.bytes,
+            self.slot,
+            self.received,
+            self.delivered,
+            self.filtered,
+            self.dead_lettered,
+            self.dropped,
+            self.duplicates,
+            self.results,
+            self.bytes,
+            self.retried,
+            self.gaps,
+            self.missed,
+            self.repeats,
+            self.backwards,
+            self.uncertain,
         )
-        self.received = self.delivered = self.filtered = self.dead_lettered = self.results = self.bytes = 0
+        self.received = self.delivered = self.filtered = self.dead_lettered = self.dropped = 0
+        self.duplicates = self.results = self.bytes = self.retried = 0
+        self.gaps = self.missed = self.repeats = self.backwards = self.uncertain = 0
+        self.cursor = None
         self.is_open = False
         return entry
 
@@ -58,6 +78,7 @@ class Outbox:
         self._channel: Channel[Command] | None = None
         self._trays: list[Tray] = []
         self._dead_letters: list[DeadLetter] = []
+        self._retried: list[Retried] = []
         self._parts: list[bytes | memoryview] = []
         self._timer: asyncio.TimerHandle | None = None
         self.valve: Valve[Source] = Valve()
@@ -93,6 +114,10 @@ class Outbox:
         texts = len(letter.payload) + len(letter.reason) + len(letter.traceback or "")
         self.backlog_bytes += texts + DEAD_LETTER_BYTES
 
+    def put_retried(self, retried: Retried) -> None:
+        """Take what has become of a dead letter that was tried again; the tray that counts it follows."""
+        self._retried.append(retried)
+
     # Emptying
 
     def flush(self) -> None:
@@ -114,8 +139,11 @@ class Outbox:
         trays, self._trays = self._trays, []
         letters, self._dead_letters = self._dead_letters, []
         parts, self._parts = self._parts, []
+        retried, self._retried = self._retried, []
         self.backlog_bytes = 0
-        channel.send(Batch(tuple(tray.take() for tray in trays), tuple(letters)), parts)
+        cursors = tuple(tray.cursor for tray in trays if tray.cursor is not None)
+        entries = tuple(tray.take() for tray in trays)
+        channel.send(Batch(entries, tuple(letters), cursors, tuple(retried)), parts)
 
     async def finish(self, cpu_s: float) -> None:
         """Send what there is and the last message, and wait until the pipe has taken all of it."""

@@ -14,7 +14,7 @@ from itertools import repeat
 from scaleout.signatures import Processor
 from scaleout.worker.books import Books, Failure
 from scaleout.worker.decoding import Read
-from scaleout.worker.pipeline import Intake, Processed, Sender, attempt_next
+from scaleout.worker.pipeline import Processed, Sender, attempt_next
 
 TURN_S = 0.1
 """How long one endpoint may keep the loop, give or take a step."""
@@ -47,8 +47,8 @@ class _Stretch:
 class PerMessage(Processed):
     """Runs a plain function for each message."""
 
-    def __init__(self, books: Books, intake: Intake, processor: Processor, send: Sender) -> None:
-        super().__init__(books, intake, processor, send)
+    def __init__(self, books: Books, processor: Processor, send: Sender) -> None:
+        super().__init__(books, processor, send)
         self._loop = asyncio.get_running_loop()
         self._line: deque[_Stretch] = deque()
         self._step = SHORTEST_STEP

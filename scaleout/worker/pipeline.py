@@ -12,10 +12,8 @@ from itertools import islice
 import msgspec
 
 from scaleout.context import Context
-from scaleout.core.frames import Kind
 from scaleout.errors import Reject
 from scaleout.signatures import Processor
-from scaleout.tally import Allowance, Tally
 from scaleout.valve import Source, Valve
 from scaleout.worker.books import Books, Failure
 from scaleout.worker.decoding import Decoder, Read, decoder_for, json_decoder
@@ -27,68 +25,27 @@ BAD_MESSAGE = (ValueError, RecursionError)
 Sender = Callable[[str | bytes], None]
 
 
-class Intake:
-    """Notes what is read, before anything is done with it.
-
-    Args:
-        tally: shared memory that outlives this worker.
-        allowance: what may still be received in a run with a limit.
-        on_limit: called when the limit has been reached.
-    """
-
-    def __init__(self, tally: Tally, allowance: Allowance | None, on_limit: Callable[[], None]) -> None:
-        self._counts = tally.values
-        self._allowance = allowance
-        self._on_limit = on_limit
-
-    def received(self, slot: int) -> int:
-        """Messages of this slot received by this worker."""
-        return self._counts[slot]
-
-    def admit(self, slot: int, count: int) -> int:
-        """Note `count` messages; those beyond the limit are not received."""
-        if self._allowance is not None:
-            granted = self._allowance.take(count)
-            if granted < count or self._allowance.is_used_up:
-                self._on_limit()
-            count = granted
-        self._counts[slot] += count
-        return count
-
-
 class Pipeline:
     """One endpoint's pipeline; subclasses say what happens to the messages of a read."""
 
-    def __init__(self, books: Books, intake: Intake) -> None:
+    def __init__(self, books: Books) -> None:
         self.books = books
-        self.intake = intake
-
-    @property
-    def received(self) -> int:
-        """Messages received by this worker."""
-        return self.intake.received(self.books.tray.slot)
-
-    def receive(self, payloads: list[bytes], joined: bytes, kind: Kind, received_at: int) -> None:
-        """Take one read from the connection; `joined` is the payloads with a newline between each two."""
-        tray = self.books.tray
-        count = self.intake.admit(tray.slot, len(payloads))
-        if count < len(payloads):
-            payloads = payloads[:count]
-            joined = b"\n".join(payloads)
-        if count:
-            tray.received += count
-            tray.bytes += len(joined) - count + 1
-            self.handle(Read(payloads, joined, kind, received_at))
 
     def handle(self, read: Read) -> None:
         """Do with the messages what is to be done."""
         raise NotImplementedError
 
+    def in_turn(self, action: Callable[[], None]) -> None:
+        """Do something when all that was taken so far has been delivered: at once, where nothing ever waits."""
+        action()
+
     def attach(self, source: Source) -> None:
         """Hold this connection back when there is too much to do."""
+        self.books.outbox.valve.attach(source)
 
     def detach(self, source: Source) -> None:
         """Forget a connection."""
+        self.books.outbox.valve.detach(source)
 
     async def drain(self, timeout_s: float) -> None:
         """Wait for messages that are being processed; those that take longer become dead letters."""
@@ -125,8 +82,8 @@ def attempt_next(
 class Decoded(Pipeline):
     """Decodes, and hands the messages on; those that can't be decoded are dead letters."""
 
-    def __init__(self, books: Books, intake: Intake, decoder: Decoder) -> None:
-        super().__init__(books, intake)
+    def __init__(self, books: Books, decoder: Decoder) -> None:
+        super().__init__(books)
         self._decoder = decoder
 
     def handle(self, read: Read) -> None:
@@ -148,6 +105,7 @@ class Decoded(Pipeline):
         for payload, message in zip(read.payloads, messages, strict=True):
             if isinstance(message, Failure):
                 self.books.dead_letter(read, payload, "decode", message)
+                self.books.undecodable += 1
             else:
                 good.append((payload, message))
         self.books.post()
@@ -161,8 +119,8 @@ class Decoded(Pipeline):
 class PassThrough(Decoded):
     """No processor, JSON: checked, and passed on byte for byte, but on one line."""
 
-    def __init__(self, books: Books, intake: Intake) -> None:
-        super().__init__(books, intake, json_decoder(msgspec.Raw))
+    def __init__(self, books: Books) -> None:
+        super().__init__(books, json_decoder(msgspec.Raw))
 
     def process(self, read: Read, payloads: list[bytes], messages: list[object]) -> None:
         """Pass the payloads on."""
@@ -179,8 +137,8 @@ class PassThrough(Decoded):
 class Processed(Decoded):
     """Has a processor; subclasses call it."""
 
-    def __init__(self, books: Books, intake: Intake, processor: Processor, send: Sender) -> None:
-        super().__init__(books, intake, decoder_for(processor))
+    def __init__(self, books: Books, processor: Processor, send: Sender) -> None:
+        super().__init__(books, decoder_for(processor))
         self.processor = processor
         self.valve: Valve[Source] = Valve()
         """Holds the endpoint's connections back while too much waits for the processor."""
@@ -188,10 +146,12 @@ class Processed(Decoded):
 
     def attach(self, source: Source) -> None:
         """Hold this connection back when too much waits."""
+        super().attach(source)
         self.valve.attach(source)
 
     def detach(self, source: Source) -> None:
         """Forget a connection."""
+        super().detach(source)
         self.valve.detach(source)
 
     def context_for(self, read: Read) -> Context:

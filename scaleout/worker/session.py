@@ -1,94 +1,121 @@
-"""One endpoint's life in a worker: connect, subscribe, receive, reconnect, apart from all others."""
+"""Keeps one connection of an endpoint open: connects, reconnects, and moves on to the next one without a break."""
 
 from __future__ import annotations
 
 import asyncio
-import os
-import re
-import ssl
-from collections.abc import Callable
-from functools import lru_cache
+from collections.abc import Callable, Sequence
 from random import Random
-from typing import Any, TypeVar
+from urllib.parse import quote
 
-import msgspec
-from websockets.asyncio.client import connect
-from websockets.exceptions import ConnectionClosed
+from msgspec import Struct
 from websockets.frames import CloseCode
-from websockets.protocol import State
-from websockets.typing import Subprotocol
-from websockets.uri import parse_uri
-from websockets.version import version as WEBSOCKETS_VERSION
 
-from scaleout.config import TLS, Endpoint
+from scaleout.config import Endpoint
+from scaleout.core import validity
 from scaleout.core.backoff import BackoffState
-from scaleout.core.lifecycle import EndpointState, endpoint_step
+from scaleout.core.breaker import Breaker
+from scaleout.core.frames import Kind
+from scaleout.core.lifecycle import EndpointState, Stall, connection_step
+from scaleout.core.remedies import Remedy
 from scaleout.errors import SendError
 from scaleout.logs import EndpointLogger
-from scaleout.secrets import redact_uri
-from scaleout.worker.connection import FeedConnection
-from scaleout.worker.outbox import Outbox
-from scaleout.worker.pipeline import Pipeline
-from scaleout.worker.words import text_of
-
-CLOSE_TIMEOUT_S = 10.0
-GOODBYE_TIMEOUT_S = 1.0
-"""How long the closing handshakes of a stopping run may take, all together."""
-SEND_BUFFER_BYTES = 2**20
-"""What a peer that doesn't read may leave in the write buffer before sending fails."""
-
-NORMAL_CODES = (CloseCode.NORMAL_CLOSURE, CloseCode.NO_STATUS_RCVD)
-
-T = TypeVar("T")
-
-_URI = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://\S+")
+from scaleout.worker.connection import Receiver
+from scaleout.worker.dialing import Dialer
+from scaleout.worker.gaps import GapWatch
+from scaleout.worker.inlet import Inlet
+from scaleout.worker.links import endings
+from scaleout.worker.links.endings import Ending, Renegotiation
+from scaleout.worker.links.link import Link
+from scaleout.worker.links.permits import Permits
+from scaleout.worker.links.producing import Producing
+from scaleout.worker.links.talk import Talk
+from scaleout.worker.resume import Resume
+from scaleout.worker.succession import Succession
 
 OnChange = Callable[["Session"], None]
 
-USER_AGENT = f"scaleout websockets/{WEBSOCKETS_VERSION}"
+
+class Means(Struct):
+    """What all sessions of a worker share."""
+
+    dialer: Dialer
+    permits: Permits
+    rng: Random
 
 
 class Session:
-    """Keeps one endpoint connected.
+    """The reconnect loop of one connection.
 
     Args:
         endpoint: what to connect to, and how.
-        outbox: holds the connection back when the pipe is full.
-        on_change: called after each change of `state`.
+        streams: those that this connection carries, where the endpoint has several.
+        inlet: takes what is received.
+        means: what the worker has to connect.
+        on_change: called after each change of `state`, `connects`, `last_error` or `stall`.
         logger: knows the endpoint.
-        rng: randomness of the backoff.
+        watch: looks at the numbers of the messages, where they have some.
+        resume: follows the cursor, where there is one.
+        producing: makes messages to send, where the endpoint has a producer.
     """
 
     def __init__(
         self,
         endpoint: Endpoint,
-        outbox: Outbox,
+        streams: Sequence[str],
+        inlet: Inlet,
+        means: Means,
         on_change: OnChange,
         logger: EndpointLogger,
-        rng: Random,
+        watch: GapWatch | None = None,
+        resume: Resume | None = None,
+        producing: Producing | None = None,
     ) -> None:
         self.endpoint = endpoint
+        self.streams = list(streams)
         self.state = EndpointState.WAITING
+        self.stall: Stall | None = None
         self.connects = 0
         self.last_error: str | None = None
-        self._outbox = outbox
+        self._inlet = inlet
+        self._means = means
         self._on_change = on_change
         self._log = logger
-        self._backoff = BackoffState(endpoint.backoff, rng)
-        self._connection: FeedConnection | None = None
-        self._is_stopping = False
-        self._pipeline: Pipeline | None = None
+        self._watch = watch
+        self._resume = resume
+        self._receive: Receiver = (resume or watch or inlet).receive
+        self._producing = producing
+        self._talk = Talk(endpoint)
+        self._backoff = BackoffState(endpoint.backoff, means.rng)
+        self._breaker = Breaker(endpoint.quarantine.after, endpoint.quarantine.probe)
+        self._offers = _Offers(endpoint)
+        self._validity: validity.InvalidShare | None = None
+        if endpoint.max_invalid is not None:
+            limit = endpoint.max_invalid
+            self._validity = validity.InvalidShare(limit.share, limit.window)
+        self._undecodable = 0
+        self._links: list[Link] = []
+        """All that are open; the first one delivers."""
+        self._wake = asyncio.Event()
+        self._move = asyncio.Event()
+        """Set to move to a fresh connection."""
+        self._farewells: set[asyncio.Task[None]] = set()
 
     def __repr__(self) -> str:
         return f"<Session {self.endpoint.name}: {self.state.value}, {self.connects} connects>"
 
-    def deliver_to(self, pipeline: Pipeline) -> None:
-        """Use this pipeline; to be called before `run`."""
-        self._pipeline = pipeline
+    @property
+    def uri(self) -> str:
+        """Where to connect."""
+        uri = self.endpoint.uri
+        if self.streams:
+            uri = uri.replace("{stream}", quote(self.streams[0], safe="@,:!*"))
+        return self._resume.uri(uri) if self._resume is not None else uri
 
     def _enter(self, state: EndpointState) -> None:
-        self.state = endpoint_step(self.state, state)
-        self._on_change(self)
+        if state is not self.state:
+            self.state = connection_step(self.state, state)
+            self.stall = None
+            self._on_change(self)
 
     # The loop
 
@@ -96,97 +123,227 @@ class Session:
         """Stay connected until the endpoint has ended for good, or the task is cancelled."""
         while True:
             self._enter(EndpointState.CONNECTING)
-            ended_well = await self._connect_and_receive()
-            if self.endpoint.reconnect == "never" or (self.endpoint.reconnect == "on_error" and ended_well):
+            try:
+                ending = await self._live()
+            except Exception as exc:  # a fault of this program must not take the neighbours along
+                self._log.exception("internal error, reconnecting")
+                self.close_all()
+                ending = Ending(error=f"internal error: {endings.words_of(exc)}")
+            self._note(ending)
+            reconnect = self.endpoint.reconnect
+            if reconnect == "never" or (reconnect == "on_error" and ending.is_normal):
                 self._enter(EndpointState.ENDED)
                 return
-            self._enter(EndpointState.BACKOFF)
-            delay = self._backoff.next_delay()
-            self._log.info("reconnecting in %.1f s", delay)
-            await asyncio.sleep(delay)
+            await self._pause(ending)
 
-    async def _connect_and_receive(self) -> bool:
-        """One connection, from the attempt to its end; whether the server ended it normally."""
+    async def _live(self) -> Ending:
+        """From the attempt to connect to the end of the last connection that followed without a break."""
+        link = await self.open(self.deliver, begins=True)
+        if isinstance(link, Ending):
+            return link
+        return await self._stay_with(link)
+
+    async def _pause(self, ending: Ending) -> None:
+        """Wait before the next attempt, unless a person wants it at once."""
+        if ending.remedy is Remedy.REFUSED and self._breaker.refused():
+            self._log.error(
+                "quarantined after %d refusals: probed every %g s; `scaleout resume` releases it",
+                self._breaker.refusals,
+                self.endpoint.quarantine.probe,
+            )
+        if self._breaker.is_open:
+            self._enter(EndpointState.QUARANTINED)
+            delay = max(self._breaker.probe_delay(self._means.rng), ending.retry_after_s)
+        else:
+            self._enter(EndpointState.BACKOFF)
+            delay = self._backoff.next_delay(ending.remedy is not Remedy.RETRY, ending.retry_after_s)
+        self._log.info("reconnecting in %.1f s", delay)
+        self._wake.clear()
         try:
-            connection = await self._connect()
+            async with asyncio.timeout(delay):
+                await self._wake.wait()
+        except TimeoutError:
+            pass
+
+    def resume_now(self) -> None:
+        """End the quarantine, or the wait for the next attempt, on a person's word."""
+        self._breaker.release()
+        self._wake.set()
+
+    def _note(self, ending: Ending) -> None:
+        if ending.error is None:
+            self._log.info("the server closed the connection normally")
+            return
+        self.last_error = self._log.redact(ending.error)
+        self._log.warning("%s", self.last_error)
+
+    # Opening
+
+    async def open(self, receiver: Receiver, *, begins: bool = False) -> Link | Ending:
+        """Open a connection and subscribe; what it brings goes to the receiver.
+
+        Args:
+            begins: whether nothing is connected yet: what is new then is seen by all.
+        """
+        permit = await self._means.permits.obtain(self.uri)
+        try:
+            connection = await self._means.dialer.dial(
+                self.endpoint,
+                uri=self.uri,
+                subprotocols=self._offers.subprotocols,
+                compression=self._offers.compression,
+            )
         except Exception as exc:
-            self._note_error(f"can't connect: {_words(exc)}")
-            return False
-        loop = asyncio.get_running_loop()
-        opened_at, received_before = loop.time(), self._received
+            permit.give_back()
+            return self._renegotiate(endings.of_attempt(exc, bool(self._offers.subprotocols)))
+        except BaseException:
+            permit.give_back()
+            raise
+        self.connects += 1
+        link = Link(connection, self._talk, permit, self._inlet.note_filtered, self._log)
+        link.deliver_to(receiver)
+        self._links.append(link)
+        self._inlet.attach(connection)
+        if begins:
+            self._begin()
+        await link.subscribe(self.streams, self._resume.value if self._resume is not None else None)
+        return link if link.is_ready else await self._await_ending(link)
+
+    def _begin(self) -> None:
+        if self._resume is not None:
+            self._resume.begin()
+        if self._validity is not None:
+            self._validity.reset()
+        if self._watch is not None:
+            self._watch.begin()
+        if self.endpoint.ready is None:
+            self._enter(EndpointState.LIVE)  # data may come at once, and shows that it is
+
+    async def _await_ending(self, link: Link) -> Ending:
+        """Wait for a connection's end; where that is cut short, the connection is left for `say_goodbye`."""
+        ending = await link.wait_ended()
+        self.close(link)
+        return self._renegotiate(ending)
+
+    def close(self, link: Link) -> None:
+        """Forget a connection."""
+        self._backoff.session_ended(asyncio.get_running_loop().time() - link.opened_at, link.messages)
+        self._inlet.detach(link.connection)
+        self._links.remove(link)
+        link.let_go()
+
+    def close_all(self) -> None:
+        """Cut all connections."""
+        for link in tuple(self._links):
+            self.close(link)
+
+    def _renegotiate(self, ending: Ending) -> Ending:
+        """Offer something else at the next connect; if there is nothing else to offer, it is a refusal."""
+        if ending.renegotiation is None:
+            return ending
+        if self._offers.change(ending.renegotiation):
+            self._log.info("negotiating anew, %s", ending.renegotiation.value)
+            return Ending(Remedy.RETRY, ending.error, retry_after_s=ending.retry_after_s)
+        return Ending(Remedy.REFUSED, ending.error, retry_after_s=ending.retry_after_s)
+
+    # Staying connected
+
+    async def _stay_with(self, link: Link) -> Ending:
+        """Stay with the connection, and with those that follow it; returns how the last of them ended."""
+        self._enter(EndpointState.LIVE)
+        self._log.info("live")
+        while (follower := await self._accompany(link)) is not None:
+            self._retire(link)
+            link = follower
+        for other in [each for each in self._links if each is not link]:
+            self.close(other)
+        return await self._await_ending(link)
+
+    async def _accompany(self, link: Link) -> Link | None:
+        """Wait for the end of a connection; returns the one that has taken over, if one has."""
+        producing = self._producing.start(link.outgoing) if self._producing is not None else None
         try:
-            return await self._receive(connection)
-        except Exception as exc:  # a fault of this program must not take the neighbours along
-            self._log.exception("internal error, reconnecting")
-            self._note_error(f"internal error: {_words(exc)}")
-            return False
+            self._move.clear()
+            return await Succession(link, self._move, self).run()
         finally:
-            self._backoff.session_ended(loop.time() - opened_at, self._received - received_before)
+            if producing is not None:
+                producing.cancel()
+
+    def _retire(self, link: Link) -> None:
+        """Close a connection that another one has taken over from, in the background."""
+        self._links.remove(link)
+        self._inlet.detach(link.connection)
+        farewell = asyncio.get_running_loop().create_task(self._bid_farewell(link))
+        self._farewells.add(farewell)
+        farewell.add_done_callback(self._farewells.discard)
+        self._on_change(self)
+
+    async def _bid_farewell(self, link: Link) -> None:
+        try:
+            await link.hang_up(CloseCode.NORMAL_CLOSURE)
+        finally:
+            link.let_go()
+
+    def move(self) -> None:
+        """Move to a fresh connection, make-before-break."""
+        self._move.set()
+
+    # Receiving
+
+    def deliver(self, payloads: list[bytes], joined: bytes, kind: Kind, received_at: int) -> None:
+        self._receive(payloads, joined, kind, received_at)
+        if self._validity is not None:
+            self._watch_validity(self._validity, len(payloads))
+
+    def _watch_validity(self, share: validity.InvalidShare, messages: int) -> None:
+        before, self._undecodable = self._undecodable, self._inlet.books.undecodable
+        invalid = min(messages, self._undecodable - before)
+        if share.note(asyncio.get_running_loop().time(), messages - invalid, invalid) and self._links:
+            limit = self.endpoint.max_invalid
+            assert limit is not None
+            error = f"connection given up: more than {limit.share:.3g} of the messages are invalid"
+            self._links[0].fail(Ending(Remedy.RETRY, error, renegotiation=Renegotiation.AS_BEFORE))
+
+    def drop_duplicates(self, payloads: list[bytes]) -> None:
+        """Count messages that another connection has delivered."""
+        self._inlet.note_duplicates(payloads)
+
+    def note_uncertain(self) -> None:
+        """Count a move to another connection whose messages could not be aligned with the old one's."""
+        self._log.warning("the feed differs from connection to connection: the move was uncertain")
+        self._inlet.note_uncertain()
 
     @property
-    def _received(self) -> int:
-        return self._pipeline.received if self._pipeline is not None else 0
+    def rng(self) -> Random:
+        """Randomness."""
+        return self._means.rng
 
-    async def _connect(self) -> FeedConnection:
-        endpoint = self.endpoint
-        options: dict[str, Any] = {}
-        if endpoint.uri.lower().startswith("wss:"):
-            options["ssl"] = tls_context(endpoint.tls)
-        connection = await _Connect(
-            endpoint.uri,
-            create_connection=FeedConnection,
-            additional_headers=endpoint.headers,
-            user_agent_header=USER_AGENT,
-            subprotocols=[Subprotocol(name) for name in endpoint.subprotocols] or None,
-            compression="deflate" if endpoint.compression == "deflate" else None,
-            proxy=endpoint.proxy or None,
-            max_size=endpoint.max_message_size,
-            open_timeout=endpoint.open_timeout,
-            ping_interval=endpoint.ping_interval or None,
-            ping_timeout=endpoint.ping_timeout or None,
-            close_timeout=CLOSE_TIMEOUT_S,
-            **options,
-        )
-        assert isinstance(connection, FeedConnection)
-        return connection
+    def look(self, now: float, lag_s: float) -> None:
+        """See whether data has stopped to come.
 
-    async def _receive(self, connection: FeedConnection) -> bool:
-        assert self._pipeline is not None
-        self._connection = connection
-        self.connects += 1
-        self._outbox.valve.attach(connection)
-        self._pipeline.attach(connection)
-        try:
-            self._enter(EndpointState.LIVE)
-            self._log.info("live")
-            connection.deliver_to(self._pipeline.receive)
-            try:
-                for message in self.endpoint.subscribe:
-                    text = message if isinstance(message, str) else msgspec.json.encode(message).decode()
-                    await connection.send(text)
-            except ConnectionClosed:
-                pass  # the connection's end says why
-            await connection.wait_closed()
-            return self._take_leave(connection)
-        finally:
-            self._outbox.valve.detach(connection)
-            self._pipeline.detach(connection)
-            if not self._is_stopping:
-                self._connection = None
-                connection.transport.abort()
+        Args:
+            now: loop time.
+            lag_s: how late the loop was.
+        """
+        stalls = [link.look(now, lag_s) for link in tuple(self._links)]
+        if self._breaker.refusals or self._offers.are_in_doubt:
+            self._look_for_recovery(now)
+        stall = stalls[0] if stalls and self.state is EndpointState.LIVE else None
+        if stall is not self.stall:
+            self.stall = stall
+            self._on_change(self)
 
-    def _take_leave(self, connection: FeedConnection) -> bool:
-        """Note why the connection ended; whether the server ended it normally."""
-        closed = connection.close_exc
-        if closed.rcvd is not None and closed.rcvd.code in NORMAL_CODES:
-            self._log.info("the server closed the connection normally")
-            return True
-        self._note_error(f"connection lost: {_words(closed)}")
-        return False
-
-    def _note_error(self, error: str) -> None:
-        self.last_error = self._log.redact(_URI.sub(lambda found: redact_uri(found[0]), error))
-        self._log.warning("%s", self.last_error)
+    def _look_for_recovery(self, now: float) -> None:
+        """A session that was acknowledged or brings data, and no more invalid messages than it may, is a good one."""
+        link = self._links[0] if self._links else None
+        if link is None or not link.is_ready or (self.endpoint.ready is None and not link.messages):
+            return
+        limit = self.endpoint.max_invalid
+        if limit is not None and now - link.opened_at < limit.window:
+            return
+        self._offers.are_in_doubt = False
+        if self._breaker.recovered():
+            self._log.info("recovered from quarantine")
 
     # Sending
 
@@ -196,86 +353,77 @@ class Session:
         Raises:
             SendError: there is none, or its peer doesn't read what it is sent.
         """
-        connection = self._connection
-        if connection is None or connection.protocol.state is not State.OPEN:
-            raise SendError(f"{self.endpoint.name} is not connected")
-        if connection.transport.get_write_buffer_size() > SEND_BUFFER_BYTES:
-            raise SendError(f"{self.endpoint.name} does not read what it is sent")
-        if isinstance(message, str):
-            connection.protocol.send_text(message.encode())
-        else:
-            connection.protocol.send_binary(message)
-        connection.send_data()
+        try:
+            if not self._links:
+                raise SendError("is not connected")
+            self._links[0].outgoing.send(message)
+        except SendError as exc:
+            raise SendError(f"{self.endpoint.name} {exc}") from None
+
+    def change_streams(self, add: Sequence[str], remove: Sequence[str]) -> None:
+        """Carry other streams; what stays isn't interrupted."""
+        self.streams = [stream for stream in self.streams if stream not in remove] + list(add)
+        for link in self._links:
+            try:
+                link.change_streams(add, remove)
+            except SendError as exc:
+                self._log.warning("can't change the subscription: %s; reconnecting", exc)
+                link.fail(Ending(error=f"the subscription can't be changed: {exc}"))
+
+    def resubscribe(self, streams: Sequence[str]) -> None:
+        """Unsubscribe and subscribe again: to these streams, or, without any, to all there is."""
+        for link in self._links[:1]:
+            try:
+                link.change_streams(streams or self.streams, streams or self.streams)
+            except SendError as exc:
+                self._log.warning("can't resubscribe: %s", exc)
+
+    def reconnect(self, reason: str) -> None:
+        """Give the connection up and open another."""
+        for link in self._links[:1]:
+            link.fail(Ending(error=f"connection given up: {reason}"))
 
     # The end
 
     def stop_receiving(self) -> None:
         """Receive nothing from now on."""
-        self._is_stopping = True
-        if self._connection is not None:
-            self._connection.discard_messages()
+        for link in self._links:
+            link.stop_receiving()
 
-    async def say_goodbye(self) -> None:
-        """Close the connection there is with 1001, and abort it when the peer takes its time."""
-        connection, self._connection = self._connection, None
-        if connection is None:
-            return
-        try:
-            async with asyncio.timeout(GOODBYE_TIMEOUT_S):
-                await connection.close(CloseCode.GOING_AWAY)
-        except TimeoutError:
-            pass
-        except Exception:  # nor may a goodbye that fails disturb those who hand over their messages
-            self._log.exception("internal error while closing the connection")
-        finally:
-            connection.transport.abort()
+    async def say_goodbye(self, code: CloseCode = CloseCode.GOING_AWAY) -> None:
+        """Close the connections there are, and cut them when the peer takes its time."""
+        links, self._links = self._links, []
+        await asyncio.gather(*self._farewells, *(link.hang_up(code) for link in links))
+        for link in links:
+            link.let_go()
 
 
-class _Connect(connect):
-    """Follows redirects, but takes no header of the endpoint's, which may be a secret, to another origin."""
+class _Offers:
+    """What is offered in the handshake; each renegotiation tries something else."""
 
-    def process_redirect(self, exc: Exception) -> Exception | str:
-        """Where to go instead, or what went wrong."""
-        found = super().process_redirect(exc)
-        if isinstance(found, str):
-            target, origin = parse_uri(found), self.ws_uri
-            if (target.secure, target.host, target.port) != (origin.secure, origin.host, origin.port):
-                self.additional_headers = None
-        return found
+    def __init__(self, endpoint: Endpoint) -> None:
+        self._names = endpoint.subprotocols
+        self._only: int | None = None
+        self.compression = endpoint.compression == "deflate"
+        self.are_in_doubt = False
+        """Whether a session was given up for its invalid messages, and none since has been a good one."""
 
+    @property
+    def subprotocols(self) -> Sequence[str]:
+        """All of them at first, then one after the other."""
+        return self._names if self._only is None else (self._names[self._only],)
 
-@lru_cache(maxsize=64)
-def tls_context(tls: TLS) -> ssl.SSLContext:
-    """The TLS settings of an endpoint; the server is verified unless that was switched off.
-
-    Raises:
-        OSError: a file can't be read or isn't what it should be; the message names it.
-    """
-    context = _from_file(tls.ca, "certificate authorities", lambda: ssl.create_default_context(cafile=tls.ca))
-    if not tls.verify:
-        context.check_hostname = False
-        context.verify_mode = ssl.CERT_NONE
-    if tls.cert is not None:
-        certificate = tls.cert
-        files = certificate if tls.key is None else f"{certificate}, {tls.key}"
-        _from_file(files, "client certificate", lambda: context.load_cert_chain(certificate, tls.key))
-    return context
-
-
-def _from_file(name: str | None, what: str, load: Callable[[], T]) -> T:
-    try:
-        return load()
-    except OSError as exc:  # `ssl.SSLError` is one, too, and none of them says which file
-        raise OSError(f"the {what} of tls can't be read from {name}: {exc.strerror or exc}") from exc
-
-
-def _words(exc: BaseException) -> str:
-    """What an exception says, with what caused it."""
-    if isinstance(exc, ConnectionError) and exc.errno:
-        said = os.strerror(exc.errno)  # "Connection refused", whatever the loop makes of it
-    else:
-        said = text_of(exc) or type(exc).__name__
-    cause = exc.__cause__
-    if cause is not None and (why := text_of(cause)) and why not in said:
-        said = f"{said} ({why})"
-    return said
+    def change(self, renegotiation: Renegotiation) -> bool:
+        """Offer something else; False if there is nothing else to offer that hasn't been tried."""
+        if renegotiation is Renegotiation.AS_BEFORE:
+            was_in_doubt, self.are_in_doubt = self.are_in_doubt, True
+            return not was_in_doubt
+        if renegotiation is Renegotiation.WITHOUT_COMPRESSION:
+            was_offered, self.compression = self.compression, False
+            return was_offered
+        following = 0 if self._only is None else self._only + 1
+        if len(self._names) == 1 or following == len(self._names):
+            self._only = None
+            return False
+        self._only = following
+        return True

@@ -175,6 +175,12 @@ def test_the_mapping_has_the_terms_of_the_law_in_its_order() -> None:
         "in_flight",
         "results",
         "bytes",
+        "retried",
+        "gaps",
+        "missed",
+        "repeats",
+        "backwards",
+        "uncertain",
     ]
     assert mapping["in_flight"] == 3
 

@@ -7,25 +7,37 @@ from typing import TypeVar
 
 import pytest
 
-from scaleout.core.lifecycle import EndpointState, WorkerState, endpoint_step, worker_step
+from scaleout.core.lifecycle import (
+    EndpointState,
+    WorkerState,
+    connection_step,
+    endpoint_step,
+    state_of_all,
+    worker_step,
+)
 from scaleout.errors import IllegalTransitionError
 
 E, W = EndpointState, WorkerState
 State = TypeVar("State", EndpointState, WorkerState)
 
-ENDPOINT_STEPS = {
+CONNECTION_STEPS = {
     (E.WAITING, E.CONNECTING),
     (E.WAITING, E.ENDED),
     (E.CONNECTING, E.LIVE),
     (E.CONNECTING, E.BACKOFF),
+    (E.CONNECTING, E.QUARANTINED),
     (E.CONNECTING, E.ENDED),
     (E.CONNECTING, E.WAITING),
     (E.LIVE, E.BACKOFF),
+    (E.LIVE, E.QUARANTINED),
     (E.LIVE, E.ENDED),
     (E.LIVE, E.WAITING),
     (E.BACKOFF, E.CONNECTING),
     (E.BACKOFF, E.ENDED),
     (E.BACKOFF, E.WAITING),
+    (E.QUARANTINED, E.CONNECTING),
+    (E.QUARANTINED, E.ENDED),
+    (E.QUARANTINED, E.WAITING),
 }
 WORKER_STEPS = {
     (W.STARTING, W.READY),
@@ -52,8 +64,31 @@ def check_step(
 
 @pytest.mark.parametrize("state", E)
 @pytest.mark.parametrize("target", E)
+def test_steps_of_a_connection(state: EndpointState, target: EndpointState) -> None:
+    check_step(connection_step, state, target, CONNECTION_STEPS)
+
+
+@pytest.mark.parametrize("state", E)
+@pytest.mark.parametrize("target", E)
 def test_steps_of_an_endpoint(state: EndpointState, target: EndpointState) -> None:
-    check_step(endpoint_step, state, target, ENDPOINT_STEPS)
+    legal = {(before, after) for before in E for after in E if before is not E.ENDED}
+    check_step(endpoint_step, state, target, legal)
+
+
+@pytest.mark.parametrize(
+    ("states", "expected"),
+    [
+        ([], E.WAITING),
+        ([E.LIVE], E.LIVE),
+        ([E.LIVE, E.ENDED], E.LIVE),
+        ([E.ENDED, E.ENDED], E.ENDED),
+        ([E.LIVE, E.CONNECTING], E.CONNECTING),
+        ([E.BACKOFF, E.CONNECTING, E.LIVE], E.BACKOFF),
+        ([E.QUARANTINED, E.BACKOFF, E.LIVE], E.QUARANTINED),
+    ],
+)
+def test_an_endpoint_is_where_its_worst_connection_is(states: list[E], expected: E) -> None:
+    assert state_of_all(states) is expected
 
 
 @pytest.mark.parametrize("state", W)
@@ -70,12 +105,19 @@ def reachable(start: State, steps: set[tuple[State, State]]) -> set[State]:
 
 
 def test_every_state_is_reached_and_every_life_can_end() -> None:
-    assert reachable(E.WAITING, ENDPOINT_STEPS) == set(E)
+    assert reachable(E.WAITING, CONNECTION_STEPS) == set(E)
     assert reachable(W.STARTING, WORKER_STEPS) == set(W)
-    assert all(E.ENDED in reachable(state, ENDPOINT_STEPS) for state in E)
+    assert all(E.ENDED in reachable(state, CONNECTION_STEPS) for state in E)
     assert all(W.ENDED in reachable(state, WORKER_STEPS) for state in W)
 
 
 def test_states_are_named_as_users_see_them() -> None:
-    assert [state.value for state in E] == ["waiting", "connecting", "live", "backoff", "ended"]
+    assert [state.value for state in E] == [
+        "waiting",
+        "connecting",
+        "live",
+        "backoff",
+        "quarantined",
+        "ended",
+    ]
     assert [state.value for state in W] == ["starting", "ready", "stopping", "dead", "ended"]

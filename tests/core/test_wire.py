@@ -9,19 +9,31 @@ import pytest
 
 from scaleout.config import TLS, Backoff, Endpoint
 from scaleout.core.ledger import Entry
-from scaleout.core.lifecycle import EndpointState
+from scaleout.core.lifecycle import EndpointState, Stall
 from scaleout.core.wire import (
+    Answer,
+    Ask,
     Assign,
     Assignment,
+    AttemptEnded,
     Batch,
+    ChangeStreams,
     Command,
+    ConnectionEnded,
+    CursorMark,
     DeadLetter,
     Drained,
+    Grant,
     Heartbeat,
+    Letter,
     LimitReached,
     Ready,
     Report,
     Result,
+    Resume,
+    Retried,
+    Retry,
+    Send,
     Setup,
     StateChange,
     Stop,
@@ -39,19 +51,36 @@ ENDPOINT = Endpoint(
 )
 COMMANDS = [
     Setup(1, True, "info", "text", 1.0, 10.0, ("s3cret",)),
-    Assign((Assignment(0, ENDPOINT), Assignment(1, Endpoint(uri="ws://a.test", proxy="http://p.test")))),
+    Assign(
+        (
+            Assignment(0, ENDPOINT, CursorMark(0, 17, (b"\x00\xff",))),
+            Assignment(1, Endpoint(uri="ws://a.test", proxy="http://p.test")),
+        )
+    ),
     Stop(),
+    Grant(7),
+    Resume(1, 0),
+    Send(2, 0, "hello"),
+    ChangeStreams(3, 0, ("a",), ("b", "c")),
+    Retry(0, (Letter(5, b"\xff", False, 9),)),
 ]
 REPORTS = [
     Ready(),
     Heartbeat(0.5, 1.5, 3),
     StateChange(3, EndpointState.BACKOFF, 2, "refused"),
     StateChange(3, EndpointState.LIVE, 2, None),
+    StateChange(3, EndpointState.LIVE, 2, None, Stall.HEARTBEATS, ("a", "b")),
+    Ask(7, "example.org"),
+    AttemptEnded(7),
+    ConnectionEnded(7),
+    Answer(1),
+    Answer(2, "not connected"),
     LimitReached(),
 ]
 RESULTS = [
     Batch((Entry(0, 1, 2), Entry(2)), (DeadLetter(0, "decode", "why", b"\xff", False, 7, "trace"),)),
     Batch(()),
+    Batch((Entry(0, uncertain=3),), (), (CursorMark(0, "a"), CursorMark(1, 1.5)), (Retried(5, "why"),)),
     Drained(1.25),
 ]
 CASES = (

@@ -18,9 +18,10 @@ from scaleout.signatures import inspect_processor
 from scaleout.tally import Allowance, Tally
 from scaleout.worker.books import Books
 from scaleout.worker.decoding import bytes_decoder, text_decoder
+from scaleout.worker.inlet import Inlet, Intake
 from scaleout.worker.main import pipeline_class
 from scaleout.worker.outbox import Outbox
-from scaleout.worker.pipeline import Decoded, Intake, PassThrough, Pipeline
+from scaleout.worker.pipeline import Decoded, PassThrough, Pipeline
 
 RECEIVED_AT = 1_700_000_000_123_456_789
 
@@ -61,6 +62,7 @@ class Desk:
         name: str = "desk",
         allowance: Allowance | None = None,
         send: Callable[[str | bytes], None] | None = None,
+        **keys: Any,
     ) -> None:
         self.channel = SentChannel()
         self.outbox = Outbox()
@@ -69,24 +71,25 @@ class Desk:
         self.limits_reached = 0
         self.replies: list[str | bytes] = []
         intake = Intake(self.tally, allowance, self._reach_limit)
-        endpoint = Endpoint(uri="ws://127.0.0.1", name=name, linger=0.0)
+        endpoint = Endpoint(uri="ws://127.0.0.1", name=name, linger=0.0, **keys)
         books = Books(1, endpoint, self.outbox, envelope)
         self.pipeline: Pipeline
         if processor is not None:
             inspected = inspect_processor(processor, "tests:processor")
-            self.pipeline = pipeline_class(inspected)(books, intake, inspected, send or self.replies.append)
+            self.pipeline = pipeline_class(inspected)(books, inspected, send or self.replies.append)
         elif message_format == "json":
-            self.pipeline = PassThrough(books, intake)
+            self.pipeline = PassThrough(books)
         else:
             decoder = text_decoder if message_format == "text" else bytes_decoder
-            self.pipeline = Decoded(books, intake, decoder)
+            self.pipeline = Decoded(books, decoder)
+        self.inlet = Inlet(books, intake, self.pipeline)
 
     def _reach_limit(self) -> None:
         self.limits_reached += 1
 
     def receive(self, *payloads: bytes, kind: Kind = Kind.TEXT) -> None:
         """Feed one read."""
-        self.pipeline.receive(list(payloads), b"\n".join(payloads), kind, RECEIVED_AT)
+        self.inlet.receive(list(payloads), b"\n".join(payloads), kind, RECEIVED_AT)
 
     async def drain(self, timeout_s: float = 10.0) -> None:
         """Wait for what is being processed."""
@@ -142,7 +145,7 @@ class Desk:
         received, delivered, filtered, dead = map(
             self.count, ("received", "delivered", "filtered", "dead_lettered")
         )
-        assert received == self.tally.values[1] == self.pipeline.received
+        assert received == self.tally.values[1] == self.inlet.received
         assert len(self.dead) == dead
         assert len(self.lines) == self.count("results")
         return received, delivered, filtered, dead

@@ -24,7 +24,9 @@ from scaleout.core.lifecycle import EndpointState
 from scaleout.errors import SendError
 from scaleout.logs import EndpointLogger
 from scaleout.simulator.certificates import Certificates, make_certificates, server_context
-from scaleout.worker.session import Session
+from scaleout.worker.dialing import Dialer
+from scaleout.worker.links.permits import Permits
+from scaleout.worker.session import Means, Session
 
 MakeDesk = Callable[..., Any]
 Run = Callable[[Awaitable[Any]], Any]
@@ -81,14 +83,15 @@ def client(desk: MakeDesk) -> MakeClient:
         changed = asyncio.Event()
 
         def on_change(session: Session) -> None:
-            states.append(session.state)
+            if not states or states[-1] is not session.state:
+                states.append(session.state)
             changed.set()
 
         holder: list[Session] = []
         made = desk(processor, send=lambda message: holder[0].send(message))
-        session = Session(endpoint, made.outbox, on_change, EndpointLogger("feed", secrets), Random(1))
+        means = Means(Dialer(), Permits(lambda report: None), Random(1))
+        session = Session(endpoint, (), made.inlet, means, on_change, EndpointLogger("feed", secrets))
         holder.append(session)
-        session.deliver_to(made.pipeline)
         return Client(made, session, states, changed)
 
     return start
@@ -201,7 +204,7 @@ class TestReconnect:
                 started = client(uri)
                 await started.reached(2, BACKOFF)
                 await started.stop()
-                error = f"can't connect: server rejected WebSocket connection: HTTP {status}"
+                error = f'can\'t connect: server rejected WebSocket connection: HTTP {status}: "no"'
                 assert started.session.last_error == error
 
         run(scenario())
@@ -444,7 +447,7 @@ class TestTheEnd:
     def test_a_peer_that_does_not_answer_is_left(
         self, run: Run, client: MakeClient, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr("scaleout.worker.session.GOODBYE_TIMEOUT_S", 0.05)
+        monkeypatch.setattr("scaleout.worker.links.link.GOODBYE_TIMEOUT_S", 0.05)
 
         async def scenario() -> None:
             async def deaf(connection: ServerConnection) -> None:
@@ -565,7 +568,6 @@ def test_a_bug_in_a_pipeline_reconnects_and_harms_nobody_else(run: Run, client: 
 
         async with serving(count) as uri:
             bad = client(uri)
-            bad.session.deliver_to(bad.desk.pipeline)
             bad.desk.pipeline.handle = broken
             good = client(uri)
             await bad.reached(2, BACKOFF)
@@ -581,7 +583,7 @@ def test_a_bug_in_a_pipeline_reconnects_and_harms_nobody_else(run: Run, client: 
 
 
 def test_tls_contexts_verify_by_default() -> None:
-    from scaleout.worker.session import tls_context
+    from scaleout.worker.dialing import tls_context
 
     context = tls_context(TLS())
     assert context.check_hostname and context.verify_mode is ssl.CERT_REQUIRED

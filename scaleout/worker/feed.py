@@ -1,0 +1,242 @@
+"""One endpoint in a worker: the connections that it needs, and one way in for all of them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+
+from scaleout import hooks
+from scaleout.config import Endpoint
+from scaleout.core.lifecycle import EndpointState, Stall, state_of_all
+from scaleout.core.sequence import Gap
+from scaleout.core.streams import Change, assign, change
+from scaleout.core.wire import CursorMark
+from scaleout.errors import SendError
+from scaleout.logs import EndpointLogger
+from scaleout.worker.gaps import Act, Cooldown, GapWatch, HookCaller
+from scaleout.worker.inlet import Inlet
+from scaleout.worker.links.producing import Producing
+from scaleout.worker.resume import Resume
+from scaleout.worker.session import Means, Session
+
+
+class Feed:
+    """Keeps the connections of one endpoint open.
+
+    Args:
+        endpoint: its configuration.
+        means: what the worker has to connect.
+        cursor: where the endpoint was left.
+        on_change: called after each change of its state.
+        logger: knows the endpoint.
+
+    Raises:
+        ProcessorError: the producer, or what is called about gaps, can't be used.
+    """
+
+    def __init__(
+        self,
+        endpoint: Endpoint,
+        means: Means,
+        cursor: CursorMark | None,
+        on_change: Callable[[Feed], None],
+        logger: EndpointLogger,
+    ) -> None:
+        self.endpoint = endpoint
+        self.streams = endpoint.streams
+        self.sessions: list[Session] = []
+        self._means = means
+        self._cursor = cursor
+        self._on_change = on_change
+        self._log = logger
+        self._inlet: Inlet
+        self._watch: GapWatch | None = None
+        self._cooldown = Cooldown()
+        self._producing: Producing | None = None
+        self._hook: Act | None = None
+        self._tasks: dict[Session, asyncio.Task[None]] = {}
+        self._ended = asyncio.Event()
+        if endpoint.producer is not None:
+            self._producing = Producing(hooks.load_producer(endpoint.producer), endpoint.name, logger)
+        if endpoint.on_gap not in (None, "resubscribe", "reconnect"):
+            hook = hooks.load_gap_hook(endpoint.on_gap)
+            self._hook = HookCaller(hook, endpoint.name, self.send, logger)
+
+    def __repr__(self) -> str:
+        return f"<Feed {self.endpoint.name}: {self.state.value}, {len(self.sessions)} connections wanted>"
+
+    def deliver_to(self, inlet: Inlet) -> None:
+        """Use this way in; to be called before `run`."""
+        self._inlet = inlet
+
+    # What is known of it
+
+    @property
+    def state(self) -> EndpointState:
+        """Of the connection that is worst off."""
+        return state_of_all(session.state for session in self.sessions)
+
+    @property
+    def stall(self) -> Stall | None:
+        """Why a live connection brings no data."""
+        return next((session.stall for session in self.sessions if session.stall is not None), None)
+
+    connects = 0
+    """Connections opened so far."""
+    last_error: str | None = None
+
+    # Life
+
+    async def run(self) -> None:
+        """Stay connected until all connections have ended for good, or the task is cancelled."""
+        for streams in self._groups(self.streams):
+            self._start(streams)
+        try:
+            await self._ended.wait()
+        finally:
+            for task in self._tasks.values():
+                task.cancel()
+            await asyncio.gather(*self._tasks.values(), return_exceptions=True)
+
+    def _groups(self, streams: Sequence[str]) -> list[tuple[str, ...]]:
+        """What each connection carries."""
+        return assign(streams, self._per_connection) if streams else [()]
+
+    @property
+    def _per_connection(self) -> int | None:
+        return 1 if "{stream}" in self.endpoint.uri else self.endpoint.streams_per_connection
+
+    def _start(self, streams: Sequence[str]) -> None:
+        endpoint = self.endpoint
+        session: Session
+
+        def act(gap: Gap) -> None:
+            self._act(session, gap)
+
+        watch = None
+        if endpoint.sequence is not None:
+            watch = self._watch
+            if watch is None or endpoint.sequence_scope == "connection":
+                watch = self._watch = GapWatch(endpoint, self._inlet, act, self._log)
+        resume = None
+        if endpoint.cursor is not None:
+            resume = Resume(endpoint.cursor, self._cursor, self._inlet, watch)
+        session = Session(
+            endpoint,
+            streams,
+            self._inlet,
+            self._means,
+            self._follow,
+            self._log,
+            watch=watch,
+            resume=resume,
+            producing=self._producing,
+        )
+        self.sessions.append(session)
+        task = asyncio.get_running_loop().create_task(session.run(), name=endpoint.name)
+        self._tasks[session] = task
+        task.add_done_callback(lambda task: self._end(session, task))
+
+    def _end(self, session: Session, task: asyncio.Task[None]) -> None:
+        del self._tasks[session]
+        if not task.cancelled() and (exc := task.exception()) is not None:
+            self._log.error("internal error, the connection is given up", exc_info=exc)
+        if not self._tasks:
+            self._ended.set()
+
+    def _follow(self, session: Session) -> None:
+        self.connects = sum(each.connects for each in self.sessions)
+        self.last_error = session.last_error or self.last_error
+        self._on_change(self)
+
+    def look(self, now: float, lag_s: float) -> None:
+        """See whether data has stopped to come; the arguments are those of the sessions."""
+        for session in self.sessions:
+            session.look(now, lag_s)
+
+    # Gaps
+
+    def _act(self, session: Session, gap: Gap) -> None:
+        if self._hook is not None:
+            self._hook(gap)
+        elif self.endpoint.on_gap is not None:
+            carrier = next((each for each in self.sessions if gap.key in each.streams), None)
+            if self._cooldown.allows(gap.key, asyncio.get_running_loop().time()):
+                # Not from within the read that brought the gap: what it holds is still to be delivered.
+                asyncio.get_running_loop().call_soon(self._heal, carrier or session, carrier is not None, gap)
+
+    def _heal(self, session: Session, is_carrier: bool, gap: Gap) -> None:
+        if self.endpoint.on_gap == "reconnect":
+            session.reconnect(f"gap: expected {gap.expected}, got {gap.got}")
+        else:
+            session.resubscribe([gap.key] if is_carrier and gap.key is not None else [])
+
+    # From outside
+
+    def send(self, message: str | bytes) -> None:
+        """Send a message on the first connection that is open.
+
+        Raises:
+            SendError: there is none, or its peer doesn't read what it is sent.
+        """
+        for session in self.sessions:
+            if session.state is EndpointState.LIVE:
+                session.send(message)
+                return
+        raise SendError(f"{self.endpoint.name} is not connected")
+
+    def resume(self) -> None:
+        """End quarantines and waits: connect at once."""
+        for session in self.sessions:
+            session.resume_now()
+
+    def change_streams(self, add: Sequence[str], remove: Sequence[str]) -> str | None:
+        """Add streams, and take others away; the others aren't interrupted.
+
+        Returns:
+            What is wrong with that, if anything is.
+        """
+        if not self.streams:
+            return f"{self.endpoint.name} has no streams"
+        unknown = [stream for stream in remove if stream not in self.streams]
+        known = [stream for stream in add if stream in self.streams]
+        if unknown or known:
+            return (
+                f"no such stream: {', '.join(unknown)}" if unknown else f"there already: {', '.join(known)}"
+            )
+        if len(remove) == len(self.streams) and not add:
+            return "at least one stream has to stay"
+        self.streams = tuple(stream for stream in self.streams if stream not in remove) + tuple(add)
+        groups = [tuple(session.streams) for session in self.sessions]
+        for changed in change(groups, add, remove, self._per_connection):
+            self._apply(changed)
+        self._on_change(self)
+        return None
+
+    def _apply(self, changed: Change) -> None:
+        if changed.group is None:
+            self._start(changed.add)
+            return
+        session = self.sessions[changed.group]
+        session.change_streams(changed.add, changed.remove)
+        if not session.streams:
+            task = self._tasks[session]
+            task.cancel()
+            farewell = asyncio.ensure_future(session.say_goodbye())
+            farewell.add_done_callback(lambda _: self.sessions.remove(session))
+
+    # The end
+
+    def stop_receiving(self) -> None:
+        """Receive nothing from now on."""
+        for session in self.sessions:
+            session.stop_receiving()
+
+    async def say_goodbye(self) -> None:
+        """Close all connections."""
+        await asyncio.gather(*(session.say_goodbye() for session in self.sessions))
+
+    def close_all(self) -> None:
+        """Cut all connections."""
+        for session in self.sessions:
+            session.close_all()

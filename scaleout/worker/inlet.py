@@ -1,0 +1,129 @@
+"""An endpoint's way in: what its connections bring is counted, before anything is done with it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Protocol
+
+from scaleout.core.frames import Kind
+from scaleout.tally import Allowance, Tally
+from scaleout.valve import Source
+from scaleout.worker.books import Books
+from scaleout.worker.decoding import Read
+
+
+class Stage(Protocol):
+    """A step on an endpoint's way: it takes reads in order, and hands on what they come to."""
+
+    def handle(self, read: Read) -> None:
+        """Take the messages of a read."""
+
+    def in_turn(self, action: Callable[[], None]) -> None:
+        """Do something when all that was taken so far has been handed on."""
+
+    def attach(self, source: Source) -> None:
+        """Hold this connection back when there is too much to do."""
+
+    def detach(self, source: Source) -> None:
+        """Forget a connection."""
+
+
+class Intake:
+    """Notes what is read by a worker.
+
+    Args:
+        tally: shared memory that outlives this worker.
+        allowance: what may still be received in a run with a limit.
+        on_limit: called when the limit has been reached.
+    """
+
+    def __init__(self, tally: Tally, allowance: Allowance | None, on_limit: Callable[[], None]) -> None:
+        self._counts = tally.values
+        self._allowance = allowance
+        self._on_limit = on_limit
+
+    def received(self, slot: int) -> int:
+        """Messages of this slot received by this worker."""
+        return self._counts[slot]
+
+    def admit(self, slot: int, count: int) -> int:
+        """Note `count` messages; those beyond the limit are not received."""
+        if self._allowance is not None:
+            granted = self._allowance.take(count)
+            if granted < count or self._allowance.is_used_up:
+                self._on_limit()
+            count = granted
+        self._counts[slot] += count
+        return count
+
+    def note(self, slot: int, count: int) -> None:
+        """Note messages that are received whatever the limit, because their outcome is known."""
+        self._counts[slot] += count
+
+
+class Inlet:
+    """Takes what the connections of one endpoint bring.
+
+    Args:
+        books: the endpoint's.
+        intake: the worker's.
+        stage: where the messages go.
+    """
+
+    def __init__(self, books: Books, intake: Intake, stage: Stage) -> None:
+        self.books = books
+        self.stage = stage
+        self._intake = intake
+
+    @property
+    def received(self) -> int:
+        """Messages received by this worker."""
+        return self._intake.received(self.books.tray.slot)
+
+    def receive(self, payloads: list[bytes], joined: bytes, kind: Kind, received_at: int) -> int:
+        """Take one read from a connection; `joined` is the payloads with a newline between each two.
+
+        Returns:
+            How many messages were received: all of them, unless the run's limit is reached.
+        """
+        tray = self.books.tray
+        count = self._intake.admit(tray.slot, len(payloads))
+        if count < len(payloads):
+            payloads = payloads[:count]
+            joined = b"\n".join(payloads)
+        if count:
+            tray.received += count
+            tray.bytes += len(joined) - count + 1
+            self.stage.handle(Read(payloads, joined, kind, received_at))
+        return count
+
+    def note_uncertain(self) -> None:
+        """Count a move to another connection whose messages could not be aligned with those of the one before."""
+        self.books.tray.uncertain += 1
+        self.books.post()
+
+    def note_filtered(self, payloads: list[bytes]) -> None:
+        """Count messages that are no data, as heartbeats are."""
+        self._note(payloads)
+        self.books.tray.filtered += len(payloads)
+        self.books.post()
+
+    def note_duplicates(self, payloads: list[bytes]) -> None:
+        """Count messages that have been received before, and are dropped."""
+        self._note(payloads)
+        self.books.tray.duplicates += len(payloads)
+        self.books.post()
+
+    def _note(self, payloads: list[bytes]) -> None:
+        tray = self.books.tray
+        self._intake.note(tray.slot, len(payloads))
+        tray.received += len(payloads)
+        tray.bytes += sum(map(len, payloads))
+
+    def attach(self, source: Source) -> None:
+        """Hold this connection back when there is too much to do."""
+        self.stage.attach(source)
+
+    def detach(self, source: Source) -> None:
+        """Forget a connection."""
+        self.stage.detach(source)

@@ -1,0 +1,129 @@
+"""Where an endpoint was left, by a cursor in its messages, so that the next connection goes on from there.
+
+Most cursors are inclusive: what comes first is the last message once more. Messages with the last value are known
+by their digests, and such a repeat is dropped and counted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+from hashlib import blake2b
+from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
+
+import msgspec
+
+from scaleout.config import Cursor
+from scaleout.core.frames import Kind
+from scaleout.core.matching import Path
+from scaleout.core.wire import CursorMark
+from scaleout.worker.gaps import GapWatch
+from scaleout.worker.inlet import Inlet
+
+MAX_DIGESTS = 1_000
+"""Of messages with the same value."""
+
+CursorValue = str | int | float
+
+_decode = msgspec.json.Decoder().decode
+
+
+class Resume:
+    """Follows an endpoint's cursor.
+
+    Args:
+        cursor: where it is in the messages, and where it goes at a connect.
+        mark: where the endpoint was left before.
+        inlet: takes the messages that are no repeats.
+        watch: takes them before, where numbers are watched.
+    """
+
+    def __init__(
+        self, cursor: Cursor, mark: CursorMark | None, inlet: Inlet, watch: GapWatch | None = None
+    ) -> None:
+        self._cursor = cursor
+        self._path = Path(cursor.field)
+        self._mark = mark
+        self._inlet = inlet
+        self._next = inlet if watch is None else watch
+        self._may_repeat = False
+
+    @property
+    def value(self) -> CursorValue | None:
+        """Where the endpoint was left; None: nowhere yet."""
+        return self._mark.value if self._mark is not None else None
+
+    def uri(self, uri: str) -> str:
+        """The URI to connect to."""
+        parameter = self._cursor.parameter
+        if parameter is None or self._mark is None:
+            return uri
+        parts = urlsplit(uri)
+        query = [pair for pair in parse_qsl(parts.query, keep_blank_values=True) if pair[0] != parameter]
+        return urlunsplit(parts._replace(query=urlencode([*query, (parameter, self._mark.value)])))
+
+    def begin(self) -> None:
+        """A connection was opened, from where the cursor stands."""
+        self._may_repeat = self._mark is not None
+
+    def receive(self, payloads: list[bytes], joined: bytes, kind: Kind, received_at: int) -> None:
+        """Take a read from the connection."""
+        if self._may_repeat:
+            rest = self._drop_repeats(payloads)
+            if not rest:
+                return
+            if len(rest) < len(payloads):
+                payloads, joined = rest, b"\n".join(rest)
+        count = self._next.receive(payloads, joined, kind, received_at)
+        mark = self._mark_after(payloads[:count])
+        if mark is not None:
+            self._mark = mark
+            self._inlet.stage.in_turn(partial(self._inlet.books.mark, mark))
+
+    def _drop_repeats(self, payloads: list[bytes]) -> list[bytes]:
+        mark = self._mark
+        assert mark is not None
+        repeats: list[bytes] = []
+        rest: list[bytes] = []
+        for index, payload in enumerate(payloads):
+            value = self._value_in(payload)
+            if value is not None and value != mark.value:
+                self._may_repeat = False
+                rest += payloads[index:]
+                break
+            is_repeat = value is not None and _digest(payload) in mark.digests
+            (repeats if is_repeat else rest).append(payload)
+        if repeats:
+            self._inlet.note_duplicates(repeats)
+        return rest
+
+    def _mark_after(self, payloads: Sequence[bytes]) -> CursorMark | None:
+        """Where the endpoint stands after these messages; None: where it stood before."""
+        last: CursorValue | None = None
+        digests: list[bytes] = []
+        for payload in reversed(payloads):
+            value = self._value_in(payload)
+            if value is None:
+                continue
+            if last is not None and value != last:
+                break
+            last = value
+            if len(digests) < MAX_DIGESTS:
+                digests.append(_digest(payload))
+        else:
+            if last is not None and self._mark is not None and self._mark.value == last:
+                digests += self._mark.digests
+        if last is None:
+            return None
+        return CursorMark(self._inlet.books.tray.slot, last, tuple(digests[:MAX_DIGESTS]))
+
+    def _value_in(self, payload: bytes) -> CursorValue | None:
+        try:
+            value = self._path.get(_decode(payload))
+        except (ValueError, RecursionError):
+            return None
+        return value if isinstance(value, str | int | float) and not isinstance(value, bool) else None
+
+
+def _digest(payload: bytes) -> bytes:
+    return blake2b(payload, digest_size=8).digest()
