@@ -155,4 +155,5 @@ class Conversation:
 
 def _next(due_s: float, every_s: float, now_s: float) -> float:
     """When it comes the next time; what was missed isn't made up for."""
-    return max(due_s + every_s, now_s)
+    next_s = due_s + every_s
+    return next_s if next_s > now_s else now_s + every_s
