@@ -13,6 +13,7 @@ import pytest
 
 from scaleout.simulator.command import add_arguments, config_from, configuration
 from scaleout.simulator.config import SimulatorConfig, plan_endpoints
+from scaleout.simulator.dialogue import Dialogue
 from scaleout.simulator.faults import Faults
 from scaleout.simulator.rates import RateChange
 from scaleout.simulator.recording import Recording, save_recording
@@ -34,7 +35,8 @@ def test_without_arguments_it_is_the_default() -> None:
 def test_arguments_become_the_configuration() -> None:
     arguments = "--endpoints 3 --dialect okx --rate 10.5 --zipf 0 --change 5:2 --change 9:0.5:1 --tls"
     faults = "--fault disconnect_every_s=1.5 --fault disconnect=reset --fault retry_after_s=3"
-    config = parsed(*arguments.split(), *faults.split())
+    said = "--dialogue heartbeat_every_s=1 --dialogue test_request=huobi --differs"
+    config = parsed(*arguments.split(), *faults.split(), *said.split())
     assert config == SimulatorConfig(
         endpoints=3,
         dialect="okx",
@@ -42,6 +44,8 @@ def test_arguments_become_the_configuration() -> None:
         zipf=0.0,
         changes=(RateChange(5.0, 2.0), RateChange(9.0, 0.5, 1)),
         tls=True,
+        differs=True,
+        dialogue=Dialogue(heartbeat_every_s=1.0, test_request="huobi"),
         faults=Faults(disconnect_every_s=1.5, disconnect="reset", retry_after_s=3),
     )
 
@@ -56,6 +60,8 @@ def test_zeros_are_kept(tmp_path: Path) -> None:
     ("arguments", "problem"),
     [
         (["--fault", "disconect_after=3"], "did you mean disconnect_after?"),
+        (["--fault", "bad_frame=masks"], "Invalid enum value"),
+        (["--dialogue", "idle_cut=3"], "did you mean idle_cut_s?"),
         (["--fault", "disconnect_after=often"], "Expected `int`"),
         (["--change", "soon"], "expected AT:FACTOR"),
         (["--replay", "none.jsonl.gz"], "there is no file none.jsonl.gz"),

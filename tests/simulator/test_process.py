@@ -14,9 +14,11 @@ from typing import Any
 
 import psutil
 import pytest
+from websockets.asyncio.client import connect
+from websockets.exceptions import InvalidStatus
 
 from scaleout.errors import ConfigError
-from scaleout.simulator import Ended, Faults, SimulatorConfig, SimulatorError, SimulatorProcess
+from scaleout.simulator import Dialogue, Ended, Faults, SimulatorConfig, SimulatorError, SimulatorProcess
 from scaleout.simulator.dialects import trade_message
 
 _PARENT = """
@@ -74,6 +76,50 @@ def test_faults_and_paths_reach_the_process(run: Run, take: Take) -> None:
     config = SimulatorConfig(endpoints=1, rate=2000, faults=Faults(disconnect_after=10))
     with SimulatorProcess(config) as simulator:
         run(scenario(simulator.endpoints[0].uri))
+
+
+def test_a_paused_process_keeps_its_connections_and_answers_nothing(run: Run) -> None:
+    async def scenario(simulator: SimulatorProcess) -> None:
+        async with connect(simulator.endpoints[0].uri, proxy=None, max_queue=None) as connection:
+            await connection.recv()
+            simulator.pause()
+            with pytest.raises(TimeoutError):
+                async with asyncio.timeout(0.2):
+                    while True:
+                        await connection.recv()
+            pong = await connection.ping()
+            with pytest.raises(TimeoutError):
+                await asyncio.wait_for(asyncio.shield(pong), 0.1)
+            simulator.unpause()
+            await pong
+            await connection.recv()
+
+    with SimulatorProcess(SimulatorConfig(endpoints=1, rate=1000)) as simulator:
+        run(scenario(simulator))
+
+
+def test_a_paused_process_can_be_ended() -> None:
+    with SimulatorProcess(SimulatorConfig(endpoints=1)) as simulator:
+        simulator.pause()
+    assert not any(map(psutil.pid_exists, simulator.pids))
+
+
+def test_records_with_all_their_fields_come_over(run: Run) -> None:
+    async def scenario(simulator: SimulatorProcess) -> None:
+        async with connect(simulator.streams_uri + "?streams=feed0/feed1", proxy=None) as connection:
+            await connection.send("hello")
+            await connection.recv()
+        refused = simulator.stream_template.replace("{stream}", "feed7")
+        with pytest.raises(InvalidStatus):
+            await connect(refused, proxy=None)
+
+    with SimulatorProcess(SimulatorConfig(endpoints=2, dialogue=Dialogue(max_inbound_per_s=9))) as simulator:
+        assert simulator.stream_names == ["feed0", "feed1"]
+        run(scenario(simulator))
+        simulator.wait_idle()
+        (record,), (attempt,) = simulator.connections, simulator.attempts
+        assert [stream.name for stream in record.streams] == ["feed0", "feed1"]
+        assert (record.received, attempt.query, attempt.fault) == (("hello",), "streams=feed0/feed1", "")
 
 
 def test_interrupts_are_left_to_the_parent() -> None:
