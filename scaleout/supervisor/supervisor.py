@@ -13,9 +13,13 @@ from scaleout.core.lifecycle import EndpointState, WorkerState
 from scaleout.core.placement import place
 from scaleout.core.restarts import RestartPolicy
 from scaleout.core.wire import (
+    Ask,
     Assign,
     Assignment,
+    AttemptEnded,
     Batch,
+    ConnectionEnded,
+    Grant,
     LimitReached,
     Ready,
     Report,
@@ -26,7 +30,9 @@ from scaleout.core.wire import (
 )
 from scaleout.errors import WorkerError
 from scaleout.supervisor.aggregator import Aggregator
+from scaleout.supervisor.budgets import Budgets
 from scaleout.supervisor.process import WorkerProcess
+from scaleout.supervisor.statefile import StateFile
 from scaleout.supervisor.status import EndpointStatus, Summary, WorkerStatus
 from scaleout.tally import Allowance
 
@@ -78,6 +84,13 @@ class Supervisor:
         self.workers = [WorkerStatus(id=worker) for worker in range(workers)]
         self.started_at = time.monotonic()
         self._runs = 0
+        self._processes: dict[int, WorkerProcess] = {}
+        """Those that live, by run."""
+        self._budgets = Budgets(config.hosts, self._grant)
+        self._state = StateFile(
+            config.state, {status.slot: status.endpoint.name for status in self.endpoints}
+        )
+        aggregator.on_written = self._follow_cursors
         self._allowance: Allowance | None = None
         if config.limit is not None:
             self._allowance = Allowance()
@@ -119,6 +132,7 @@ class Supervisor:
         if self.config.duration is not None:
             reason = f"{self.config.duration:g} s have passed, as asked"
             timer = asyncio.get_running_loop().call_later(self.config.duration, self.stop, reason)
+        saving = asyncio.ensure_future(self._state.keep_saving())
         try:
             async with asyncio.TaskGroup() as tasks:
                 for worker in self.workers:
@@ -130,7 +144,10 @@ class Supervisor:
                 timer.cancel()
             if self._allowance is not None:
                 self._allowance.close()
+            self._budgets.close()
         await first_of(self.aggregator.drain(), self._killed.wait())
+        saving.cancel()
+        self._state.save()
 
     # Workers
 
@@ -165,6 +182,8 @@ class Supervisor:
             reason = await self._stay_with(worker, process, burial)
         finally:
             process.kill()
+            self._processes.pop(process.run, None)
+            self._budgets.forget_run(process.run)
         # While a sink lags, a worker's last word may still be unread in its pipe.
         has_ended_well = process.is_drained or (self.is_stopping and process.exit_code == 0)
         if has_ended_well:
@@ -197,6 +216,7 @@ class Supervisor:
             worker.id, self._runs, len(self.endpoints), self._allowance, config.heartbeat_timeout, self
         )
         await process.start()
+        self._processes[process.run] = process
         self.aggregator.valve.attach(process.results)
         process.control.send(
             Setup(
@@ -209,6 +229,7 @@ class Supervisor:
                 ),
                 drain_timeout=config.drain_timeout * WORKER_SHARE_OF_DRAIN,
                 secrets=config.secrets,
+                budgeted=tuple(config.hosts),
             )
         )
         return process
@@ -224,7 +245,7 @@ class Supervisor:
         process.control.send(
             Assign(
                 tuple(
-                    Assignment(status.slot, status.endpoint)
+                    Assignment(status.slot, status.endpoint, self._state.cursor(status.slot))
                     for status in self._endpoints_of(worker)
                     if status.state is not EndpointState.ENDED and not self.is_stopping
                 )
@@ -269,11 +290,22 @@ class Supervisor:
         elif isinstance(report, Ready):
             if worker.state is WorkerState.STARTING:
                 worker.enter(WorkerState.READY)
+        elif isinstance(report, Ask | AttemptEnded | ConnectionEnded):
+            self._budgets.follow(process.run, report)
         elif isinstance(report, LimitReached):
             self.stop(f"{self.config.limit} messages received, as asked")
         worker.cpu_s = worker.cpu_before_s + process.cpu_s
         worker.lag_s = process.lag_s
         worker.backlog_bytes = process.backlog_bytes
+
+    def _grant(self, run: int, ticket: int) -> None:
+        process = self._processes.get(run)
+        if process is not None:
+            process.control.send(Grant(ticket))
+
+    def _follow_cursors(self, number: int, batch: Batch) -> None:
+        for mark in batch.cursors:
+            self._state.note(number, mark)
 
     def _change_state(self, change: StateChange) -> None:
         self.endpoints[change.slot].take(change)

@@ -1,0 +1,92 @@
+"""Budgets of hosts: connects are granted here, over all workers."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from collections.abc import Callable, Mapping
+
+from scaleout.config import Host
+from scaleout.core.budget import HostBudget
+from scaleout.core.wire import Ask, AttemptEnded, ConnectionEnded
+
+Grant = Callable[[int, int], None]
+"""Told the worker's run and its ticket."""
+
+
+class Budgets:
+    """Answers the workers' questions whether they may connect.
+
+    Args:
+        hosts: what all workers together may ask of each host.
+        grant: called with each connect that may begin.
+    """
+
+    def __init__(self, hosts: Mapping[str, Host], grant: Grant) -> None:
+        self._grant = grant
+        self._budgets = {
+            name: HostBudget(
+                (host.connects.count, host.connects.period) if host.connects is not None else None,
+                host.concurrent,
+                name,
+            )
+            for name, host in hosts.items()
+        }
+        self._numbers = itertools.count()
+        self._tickets: dict[tuple[int, int], tuple[HostBudget, int]] = {}
+        """By the worker's run and its ticket."""
+        self._asked: dict[int, tuple[int, int]] = {}
+        """The other way round, of those that wait."""
+        self._timers: dict[HostBudget, asyncio.TimerHandle] = {}
+
+    def follow(self, run: int, report: Ask | AttemptEnded | ConnectionEnded) -> None:
+        """Follow what a worker says about a connect."""
+        key = (run, report.ticket)
+        if isinstance(report, Ask):
+            budget = self._budgets[report.host]
+            number = next(self._numbers)
+            self._tickets[key] = budget, number
+            self._asked[number] = key
+            budget.ask(number)
+        elif key not in self._tickets:
+            return
+        else:
+            budget, number = self._tickets[key]
+            if isinstance(report, AttemptEnded):
+                budget.attempt_ended(number, self._now)
+            else:
+                self._forget(key)
+        self._hand_out(budget)
+
+    def forget_run(self, run: int) -> None:
+        """A worker is dead, and with it all its connections."""
+        concerned = {self._tickets[key][0] for key in self._tickets if key[0] == run}
+        for key in [key for key in self._tickets if key[0] == run]:
+            self._forget(key)
+        for budget in concerned:
+            self._hand_out(budget)
+
+    def _forget(self, key: tuple[int, int]) -> None:
+        budget, number = self._tickets.pop(key)
+        self._asked.pop(number, None)
+        budget.forget(number, self._now)
+
+    @property
+    def _now(self) -> float:
+        return asyncio.get_running_loop().time()
+
+    def _hand_out(self, budget: HostBudget) -> None:
+        for number in budget.grants(self._now):
+            self._grant(*self._asked.pop(number))
+        timer = self._timers.pop(budget, None)
+        if timer is not None:
+            timer.cancel()
+        next_at = budget.next_at(self._now)
+        if next_at is not None:
+            self._timers[budget] = asyncio.get_running_loop().call_at(next_at, self._hand_out, budget)
+
+    def close(self) -> None:
+        """Grant nothing any more."""
+        for timer in self._timers.values():
+            timer.cancel()
+        self._timers.clear()

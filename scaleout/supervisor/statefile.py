@@ -1,0 +1,125 @@
+"""What outlives a run, in a small private file: how far each endpoint has come, by its cursor."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import threading
+from collections.abc import Mapping
+from pathlib import Path
+
+import msgspec
+from msgspec import Struct
+
+from scaleout.core.wire import CursorMark
+
+SAVE_EVERY_S = 1.0
+
+_log = logging.getLogger("scaleout.state")
+
+
+class SavedCursor(Struct, frozen=True, omit_defaults=True):
+    """Where an endpoint was left."""
+
+    value: str | int | float
+    digests: tuple[str, ...] = ()
+    """Of the messages with that value that have been delivered, in hex."""
+
+
+class Saved(Struct, frozen=True):
+    """The file."""
+
+    version: int = 1
+    cursors: dict[str, SavedCursor] = {}
+    """By the endpoint's name."""
+
+
+class StateFile:
+    """Keeps the cursors of a run, in memory and in a file.
+
+    A file that can't be read or written is told once, and the run goes on without it.
+
+    Args:
+        path: of the file; None: in memory alone.
+        names: each endpoint's name, by slot.
+    """
+
+    def __init__(self, path: str | None, names: Mapping[int, str]) -> None:
+        self._path = Path(path) if path is not None else None
+        self._names = names
+        self._cursors: dict[str, SavedCursor] = self._load()
+        self._order: dict[int, int] = {}
+        self._is_dirty = False
+        self._has_failed = False
+        self._writing = threading.Lock()
+
+    def _load(self) -> dict[str, SavedCursor]:
+        if self._path is None:
+            return {}
+        try:
+            return msgspec.json.decode(self._path.read_bytes(), type=Saved).cursors
+        except FileNotFoundError:
+            return {}
+        except (OSError, msgspec.DecodeError, UnicodeDecodeError) as exc:
+            _log.error("the state file %s can't be read, cursors start anew: %s", self._path, exc)
+            return {}
+
+    def cursor(self, slot: int) -> CursorMark | None:
+        """Where an endpoint was left."""
+        saved = self._cursors.get(self._names[slot])
+        if saved is None:
+            return None
+        try:
+            return CursorMark(slot, saved.value, tuple(bytes.fromhex(each) for each in saved.digests))
+        except ValueError:
+            return CursorMark(slot, saved.value)
+
+    def note(self, order: int, mark: CursorMark) -> None:
+        """An endpoint has come so far, and its results are in the sinks.
+
+        Args:
+            order: of the batches as they came; they may be written in another one.
+        """
+        if order < self._order.get(mark.slot, -1):
+            return
+        self._order[mark.slot] = order
+        digests = tuple(digest.hex() for digest in mark.digests)
+        self._cursors[self._names[mark.slot]] = SavedCursor(mark.value, digests)
+        self._is_dirty = True
+
+    async def keep_saving(self) -> None:
+        """Save what has changed, at intervals, until cancelled."""
+        while self._path is not None:
+            await asyncio.sleep(SAVE_EVERY_S)
+            if self._is_dirty:
+                await asyncio.to_thread(self._write, self._path, self._encode())
+
+    def save(self) -> None:
+        """Save what has changed, at once."""
+        if self._path is not None and self._is_dirty:
+            self._write(self._path, self._encode())
+
+    def _encode(self) -> bytes:
+        self._is_dirty = False
+        return msgspec.json.format(msgspec.json.encode(Saved(cursors=self._cursors)), indent=1) + b"\n"
+
+    def _write(self, path: Path, document: bytes) -> None:
+        """Replace the file: whole or not at all."""
+        part = Path(f"{path}.part")
+        try:
+            with (
+                self._writing,
+                open(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file,
+            ):
+                file.write(document)
+                file.flush()
+                os.fsync(file.fileno())
+                part.replace(path)
+        except OSError as exc:
+            self._is_dirty = True
+            if not self._has_failed:
+                _log.error("the state file %s can't be written, trying again: %s", path, exc.strerror or exc)
+            self._has_failed = True
+        else:
+            self._has_failed = False
