@@ -19,6 +19,7 @@ from random import Random
 from typing import Protocol
 
 from scaleout.config import Endpoint
+from scaleout.core.backoff import BackoffState
 from scaleout.core.frames import Kind
 from scaleout.core.splice import Alignment, Outcome, align, common, leftover
 from scaleout.worker.connection import Receiver
@@ -32,11 +33,11 @@ SLOW_FEED_S = 1.0
 SILENT_S = 5.0
 """After that time without a message on either side, there is nothing to align."""
 PATIENCE_S = 10.0
-"""After that time without an alignment, the feed differs from connection to connection."""
+"""After that time without an alignment, there will be none."""
+STRANGER_S = 3.0
+"""The same where the two have nothing at all in common: the feed differs from connection to connection."""
 LONGEST_CUT_S = 5.0
 """For so long, and no longer, the old connection's messages are held."""
-RETRY_S = 5.0
-"""Between two attempts to open the next connection."""
 STEP_S = 0.01
 """Between two looks at what has come."""
 PRUNE_S = 1.0
@@ -142,13 +143,12 @@ class Succession:
             if self._old.has_ended:
                 return None
             self._old.deliver_to(self._from_old)
+            backoff = BackoffState(self._host.endpoint.backoff, self._host.rng)
             while True:
                 follower = await self._follow()
                 if follower is not None or self._old.has_ended:
                     return follower
-                await self._wait(
-                    self._loop.time() + RETRY_S * self._host.rng.uniform(0.5, 1.0), whatever=True
-                )
+                await self._wait(self._loop.time() + backoff.next_delay(), whatever=True)
         finally:
             watching.cancel()
 
@@ -260,12 +260,14 @@ class Succession:
         if not self._shadow.messages and self._held is None and now - quiet_since >= SILENT_S:
             self._switch(follower, Alignment(Outcome.ALIGNED, len(self._shadow.hashes)))
             return True
+        shared = common(self._tail, self._shadow.hashes)
         if found.outcome is Outcome.BEHIND and self._held is None and now - since < PATIENCE_S:
-            if common(self._tail, self._shadow.hashes) >= minimum:
+            if shared >= minimum:
                 self._held, self._cut_at = [], now
         elif self._held is not None and now - self._cut_at >= LONGEST_CUT_S:
             self._let_old_go_on()
-        patience_s = LONGEST_CUT_S if self._old.has_ended else PATIENCE_S
+        is_strange = not shared and len(self._tail) >= ENOUGH and len(self._shadow.hashes) >= ENOUGH
+        patience_s = STRANGER_S if is_strange else PATIENCE_S
         if now - since >= patience_s and self._held is None:
             self._switch_uncertain(follower)
             return True
