@@ -310,7 +310,7 @@ class Session:
 
     def note_uncertain(self) -> None:
         """Count a move to another connection whose messages could not be aligned with the old one's."""
-        self._log.warning("the feed differs from connection to connection: the move was uncertain")
+        self._log.warning("moved to a connection that has nothing in common with the one before: uncertain")
         self._inlet.note_uncertain()
 
     @property
