@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from collections.abc import Callable
 from itertools import repeat
 
 from scaleout.signatures import Processor
@@ -28,7 +29,7 @@ STEP_S = 0.02
 class _Stretch:
     """Messages of one read that are being processed."""
 
-    __slots__ = ("delivered", "outcomes", "payloads", "read", "rest")
+    __slots__ = ("actions", "delivered", "outcomes", "payloads", "read", "rest")
 
     def __init__(self, read: Read, payloads: list[bytes], messages: list[object]) -> None:
         self.read = read
@@ -37,6 +38,8 @@ class _Stretch:
         self.outcomes: list[object] = []
         """Of the messages after those that are delivered."""
         self.delivered = 0
+        self.actions: list[Callable[[], None]] = []
+        """To be done once all of it is delivered."""
 
     @property
     def missing(self) -> int:
@@ -79,6 +82,7 @@ class PerMessage(Processed):
             self._deliver(stretch)
             if not stretch.missing:
                 self._line.popleft()
+                _act(stretch)
             if is_over and self._line:
                 self.valve.close()
                 self._idle.clear()
@@ -108,6 +112,13 @@ class PerMessage(Processed):
             payloads = payloads[start : stretch.delivered]
         self.books.deliver(stretch.read, payloads, outcomes)
 
+    def in_turn(self, action: Callable[[], None]) -> None:
+        """Do something when all that was received so far has been delivered; it must not raise."""
+        if self._line:
+            self._line[-1].actions.append(action)
+        else:
+            action()
+
     async def drain(self, timeout_s: float) -> None:
         """Wait for what is in line; what takes longer is dead."""
         try:
@@ -116,7 +127,14 @@ class PerMessage(Processed):
         except TimeoutError:
             reason = f"still waiting to be processed {timeout_s:g} s after the run was stopped"
             failure = Failure(TimeoutError(reason), (TimeoutError,))
-            for stretch in self._line:
+            line = tuple(self._line)
+            self._line.clear()
+            for stretch in line:
                 payloads = stretch.payloads[stretch.delivered :]
                 self.books.deliver(stretch.read, payloads, [failure] * len(payloads))
-            self._line.clear()
+                _act(stretch)
+
+
+def _act(stretch: _Stretch) -> None:
+    for action in stretch.actions:
+        action()
