@@ -14,10 +14,12 @@ from msgspec import Struct
 
 from scaleout import demo, loading, logs, processors, streams
 from scaleout.config import Config, Endpoint
+from scaleout.deadletters import arguments as deadletters
+from scaleout.deadletters import command as deadletters_command
 from scaleout.errors import ConfigError, Fault, MissingExtraError, SimulatorError, WorkerError
 from scaleout.hints import did_you_mean
 from scaleout.monitor import plain
-from scaleout.runner import run_checked, worker_count
+from scaleout.runner import check_dead_letters, run_checked, worker_count
 from scaleout.simulator import command as simulate
 from scaleout.supervisor.status import Summary
 
@@ -114,6 +116,7 @@ def _show(summary: Summary, view: str) -> None:
 
 def _check(namespace: argparse.Namespace) -> int:
     config = loading.load(namespace.config, import_processors=True)
+    check_dead_letters(config)
     report = loading.report(config, processors.load_processors(config), worker_count(config))
     with contextlib.suppress(BrokenPipeError):  # `| head` has seen enough
         streams.show(report, sys.stdout)
@@ -211,7 +214,7 @@ def _add_run_arguments(parser: argparse.ArgumentParser) -> None:
     add("--duration", type=float, metavar="SECONDS", help="stop after that time")
     add("--limit", type=int, metavar="MESSAGES", help="stop after so many messages over all endpoints")
     add("--summary", metavar="FILE", help="write the books as JSON at the end")
-    add("--dead-letters", metavar="FILE", help="keep messages that can't be processed, as JSON lines")
+    add("--dead-letters", metavar="FILE", help="keep messages that can't be processed, for `deadletters`")
     add("--view", choices=("auto", "plain", "none"), help="a line a second: auto means on a terminal")
     add("--log-level", choices=("debug", "info", "warning", "error"))
     add("--log-format", choices=("text", "json"))
@@ -232,5 +235,10 @@ _SUBCOMMANDS: dict[str, tuple[Callable[[argparse.ArgumentParser], None], Command
         simulate.add_arguments,
         simulate.run,
         "Serve simulated feeds on loopback, for tests, demos and load.",
+    ),
+    "deadletters": (
+        deadletters.add_arguments,
+        deadletters_command.run,
+        "List, show, retry, discard and export messages that could not be processed.",
     ),
 }

@@ -13,11 +13,12 @@ import uvloop
 from scaleout import memory, signals
 from scaleout.config import Config
 from scaleout.core.ledger import Ledger
+from scaleout.deadletters import Limits, problem_of
+from scaleout.errors import ConfigError, Fault
 from scaleout.loading import check_config
 from scaleout.sinks import make_sink
-from scaleout.sinks.file import FileSink
 from scaleout.supervisor.aggregator import Aggregator
-from scaleout.supervisor.deadletters import DeadLetterFile
+from scaleout.supervisor.deadletters import DeadLetters, StoreSink
 from scaleout.supervisor.status import Summary
 from scaleout.supervisor.supervisor import Supervisor
 from scaleout.supervisor.writer import SinkWriter
@@ -115,12 +116,26 @@ def _make_supervisor(config: Config) -> Supervisor:
 
 
 def _make_aggregator(config: Config, ledger: Ledger, on_sink_closed: Callable[[], None]) -> Aggregator:
+    check_dead_letters(config)
     writers = [SinkWriter(make_sink(uri), on_sink_closed) for uri in config.sink]
     dead_letters = None
     if config.dead_letters is not None:
         names = {slot: endpoint.name for slot, endpoint in enumerate(config.endpoints)}
-        dead_letters = DeadLetterFile(SinkWriter(FileSink(Path(config.dead_letters)), on_sink_closed), names)
+        limits = Limits(letters=config.max_dead_letters, bytes=config.max_dead_letter_bytes)
+        sink = StoreSink(Path(config.dead_letters), limits)
+        dead_letters = DeadLetters(SinkWriter(sink, on_sink_closed), names)
     return Aggregator(ledger, writers, dead_letters)
+
+
+def check_dead_letters(config: Config) -> None:
+    """See that dead letters can be kept where they are to be kept, if anywhere.
+
+    Raises:
+        ConfigError: they can't.
+    """
+    problem = None if config.dead_letters is None else problem_of(Path(config.dead_letters))
+    if problem is not None:
+        raise ConfigError([Fault("", "dead_letters", problem)])
 
 
 async def _run_to_the_end(supervisor: Supervisor) -> None:

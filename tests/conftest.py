@@ -6,10 +6,12 @@ import json
 import os
 import signal
 import socket
+import sqlite3
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -105,6 +107,12 @@ class Launched:
             head, _, data = line.partition(b',"data":')
             found.setdefault(_head.decode(head + b"}").endpoint, []).append(data[:-1])
         return found
+
+    def dead_letters(self, name: str = "dead.db") -> list[dict[str, Any]]:
+        """The letters in a dead-letter store, oldest first, column by column."""
+        with closing(sqlite3.connect(self.directory / name)) as connection:
+            connection.row_factory = sqlite3.Row
+            return [dict(row) for row in connection.execute("SELECT * FROM letters ORDER BY id")]
 
     def kill(self) -> None:
         """End the run and all its processes at once."""

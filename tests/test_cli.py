@@ -68,7 +68,7 @@ def test_what_fails_is_one_line_and_code_1(
 def test_help_names_every_command(capsys: pytest.CaptureFixture[str]) -> None:
     code, out, _ = outcome(capsys, "--help")
     assert code == 0
-    for command in ("run", "check", "simulate"):
+    for command in ("run", "check", "simulate", "deadletters"):
         assert command in out
 
 
@@ -111,7 +111,7 @@ def test_command_line_counts_more_than_the_file(tmp_path: Path, launch: Callable
         run = launch(
             {"endpoints": endpoints, "limit": 1_000_000},
             *("--limit", "5", "--no-envelope", "--processor", "mine:length", "--subscribe", "hello"),
-            *("--sink", "other.jsonl", "--dead-letters", "dead.jsonl"),
+            *("--sink", "other.jsonl", "--dead-letters", "dead.db"),
         )
         assert run.wait() == 0, run.stderr
         assert simulator.connections[0].received == ("hello",)
@@ -122,9 +122,9 @@ def test_command_line_counts_more_than_the_file(tmp_path: Path, launch: Callable
 def test_files_that_hold_data_are_private(tmp_path: Path, launch: Callable[..., Any]) -> None:
     with SimulatorProcess(SimulatorConfig(endpoints=1, rate=1_000)) as simulator:
         endpoints = [{"uri": simulator.endpoints[0].uri}]
-        run = launch({"endpoints": endpoints, "limit": 5, "dead_letters": "dead.jsonl"})
+        run = launch({"endpoints": endpoints, "limit": 5, "dead_letters": "dead.db"})
         assert run.wait() == 0, run.stderr
-    for name in ("out.jsonl", "summary.json", "dead.jsonl"):
+    for name in ("out.jsonl", "summary.json", "dead.db"):
         assert stat.S_IMODE((tmp_path / name).stat().st_mode) == 0o600, name
 
 

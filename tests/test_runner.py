@@ -15,6 +15,7 @@ import pytest
 
 import scaleout
 from scaleout.core.ledger import Counts
+from scaleout.deadletters import Store
 from scaleout.runner import write_summary
 from scaleout.simulator import Faults, Simulator, SimulatorConfig, SimulatorProcess
 
@@ -105,7 +106,17 @@ def test_dead_letters_go_to_a_file_whatever_its_name(
             return await scaleout.serve(config_for(simulator, Path("out.jsonl"), limit=30, dead_letters=name))
 
     summary = asyncio.run(asyncio.wait_for(main(), 30))
-    assert len((tmp_path / name).read_bytes().splitlines()) == summary.totals.dead_lettered == 10
+    with Store(tmp_path / name) as store:
+        assert store.totals().letters == summary.totals.dead_lettered == 10
+
+
+def test_dead_letters_do_not_go_into_another_file(tmp_path: Path) -> None:
+    path = tmp_path / "dead.jsonl"
+    path.write_text("{}\n")
+    endpoints = (scaleout.Endpoint(uri="ws://127.0.0.1:1"),)
+    with pytest.raises(scaleout.ConfigError, match=r"dead_letters: .* isn't a dead-letter store"):
+        scaleout.run(scaleout.Config(endpoints=endpoints, dead_letters=str(path)))
+    assert path.read_text() == "{}\n"
 
 
 def test_a_summary_goes_into_a_fifo_which_stays_one(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from scaleout.channel import Channel
 from scaleout.core.ledger import Entry, Ledger
 from scaleout.core.wire import Batch, Result
-from scaleout.supervisor.deadletters import DeadLetterFile
+from scaleout.supervisor.deadletters import DeadLetters
 from scaleout.supervisor.writer import SinkWriter
 from scaleout.valve import Valve
 
@@ -27,7 +27,7 @@ class Aggregator:
     """
 
     def __init__(
-        self, ledger: Ledger, writers: Sequence[SinkWriter], dead_letters: DeadLetterFile | None
+        self, ledger: Ledger, writers: Sequence[SinkWriter], dead_letters: DeadLetters | None
     ) -> None:
         self.ledger = ledger
         self._writers = writers

@@ -57,7 +57,7 @@ def run_with(processors: list[str], directory: Path, launch: Callable[..., Any],
             {"name": processor, "uri": uri, "processor": f"processors:{processor}", "reconnect": "on_error"}
             for processor, (_, uri) in zip(processors, simulator.endpoints, strict=True)
         ]
-        run = launch({"endpoints": endpoints, "dead_letters": "dead.jsonl", "log_level": "error"})
+        run = launch({"endpoints": endpoints, "dead_letters": "dead.db", "log_level": "error"})
         assert run.wait() == 0, run.stderr
     return run
 
@@ -81,7 +81,7 @@ def test_raising_filtering_and_multiplying(tmp_path: Path, launch: Callable[...,
     assert data["awaited"] == kept
     assert books["awaited"]["filtered"] == books["mixed"]["filtered"]
 
-    letters = [json.loads(line) for line in run.lines("dead.jsonl")]
+    letters = run.dead_letters()
     assert len(letters) == run.summary["totals"]["dead_lettered"] == 2 * COUNT // 10 + COUNT // 4
     mixed = [letter for letter in letters if letter["endpoint"] == "mixed"]
     assert [json.loads(letter["payload"])["seq"] for letter in mixed] == list(range(0, COUNT, 10))
@@ -99,7 +99,7 @@ def test_garbage_and_fragments(tmp_path: Path, launch: Callable[..., Any]) -> No
     assert books["received"] == COUNT + garbage
     assert books["dead_lettered"] == garbage + COUNT // 4
     assert [int(line) for line in run.data()["rejecting"]] == [n for n in range(COUNT) if n % 4]
-    stages = [json.loads(line)["stage"] for line in run.lines("dead.jsonl")]
+    stages = [letter["stage"] for letter in run.dead_letters()]
     assert stages.count("decode") == garbage
 
 

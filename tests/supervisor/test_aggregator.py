@@ -10,7 +10,7 @@ from scaleout.core.ledger import Entry, Ledger
 from scaleout.core.wire import Batch, DeadLetter, Result
 from scaleout.errors import SinkClosedError
 from scaleout.supervisor.aggregator import HIGH_WATER_BYTES, Aggregator
-from scaleout.supervisor.deadletters import DeadLetterFile
+from scaleout.supervisor.deadletters import DeadLetters
 from scaleout.supervisor.writer import SinkWriter
 
 Run = Callable[[Awaitable[Any]], Any]
@@ -49,7 +49,7 @@ def test_a_batch_is_booked_once_all_sinks_have_it(run: Run, scripted_sink: MakeS
         ledger, quick, slow, letters = Ledger(), scripted_sink(), scripted_sink(), scripted_sink()
         slow.gate.clear()
         writers = [writer_to(quick), writer_to(slow)]
-        dead_letters = DeadLetterFile(writer_to(letters), {0: "feed"})
+        dead_letters = DeadLetters(writer_to(letters), {0: "feed"})
         aggregator = Aggregator(ledger, writers, dead_letters)
         aggregator.take(1, BATCH, memoryview(b"1\n2\n3\n"))
         await writers[0].drain()
@@ -98,7 +98,7 @@ def test_what_nobody_reads_any_more_is_dropped(run: Run, scripted_sink: MakeSink
 def test_dead_letters_that_nobody_reads_do_not_undo_a_delivery(run: Run, scripted_sink: MakeSink) -> None:
     async def scenario() -> None:
         ledger = Ledger()
-        letters = DeadLetterFile(writer_to(scripted_sink(SinkClosedError("gone"))), {0: "feed"})
+        letters = DeadLetters(writer_to(scripted_sink(SinkClosedError("gone"))), {0: "feed"})
         aggregator = Aggregator(ledger, [writer_to(scripted_sink())], letters)
         aggregator.take(1, BATCH, memoryview(b"1\n2\n3\n"))
         await aggregator.drain()
