@@ -127,3 +127,36 @@ def test_a_cursor_is_inclusive() -> None:
     assert cursor_sequence(str(FIRST_TIME_US + 5001)) == 6
     assert cursor_sequence("0") == 0
     assert cursor_sequence("yesterday") is None
+
+
+@pytest.mark.parametrize("name", dialect_names())
+def test_its_own_subscription_is_known_for_one(name: str) -> None:
+    spoken = dialect(name)
+    request = spoken.asks(spoken.subscribe(0))
+    assert request is not None and request.kind == "subscribe"
+    assert spoken.asks("hello") is None and spoken.asks("[1]") is None
+
+
+@pytest.mark.parametrize("name", dialect_names())
+def test_what_is_said_besides_data_is_json(name: str) -> None:
+    spoken = dialect(name)
+    for body in (spoken.heartbeat(3, 7), spoken.goodbye(1000, 7), spoken.refusal(spoken.subscribe(0), "no")):
+        assert msgspec.json.decode(body)
+    assert b"no" in spoken.refusal("not even JSON", "no")
+
+
+@pytest.mark.parametrize("name", ["trade", "binance", "binance-depth"])
+def test_streams_have_names_of_their_own(name: str) -> None:
+    spoken = dialect(name)
+    assert spoken.stream_name is not None
+    names = [spoken.stream_name(stream) for stream in range(50)]
+    assert len(set(names)) == 50
+    if spoken.names_streams:
+        assert msgspec.json.decode(spoken.message(7, 1))["stream"] == names[7]
+
+
+def test_pings_are_told_from_subscriptions() -> None:
+    for name, text in (("okx", "ping"), ("trade", "ping"), ("kraken", '{"method":"ping"}')):
+        request = dialect(name).asks(text)
+        assert request is not None and request.kind == "ping"
+    assert dialect("trade").replies(0, "ping", 0) == [b"pong"]
