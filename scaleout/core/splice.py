@@ -11,7 +11,7 @@ Messages are compared by their hashes, unsigned numbers of 64 bits; side by side
 from __future__ import annotations
 
 import struct
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Iterator, Sequence
 from enum import Enum
 from itertools import islice
@@ -82,6 +82,28 @@ def leftover(tail: Sequence[int], shadow: Sequence[int]) -> list[int]:
         else:
             left.append(index)
     return left
+
+
+def matched(tail: Sequence[int], shadow: Sequence[int]) -> tuple[list[int], list[int]]:
+    """Pair equal messages, one to one, whatever their order.
+
+    A connection that carries several streams may mix them in another order than the next one does; each stream is
+    the same in both.
+
+    Returns:
+        The indexes in the tail, and those in the shadow, of the messages that have a partner; in order.
+    """
+    places: dict[int, deque[int]] = {}
+    for index, message in enumerate(tail):
+        places.setdefault(message, deque()).append(index)
+    of_tail: list[int] = []
+    of_shadow: list[int] = []
+    for index, message in enumerate(shadow):
+        candidates = places.get(message)
+        if candidates:
+            of_tail.append(candidates.popleft())
+            of_shadow.append(index)
+    return sorted(of_tail), of_shadow
 
 
 def _pack(hashes: Sequence[int]) -> bytes:

@@ -4,15 +4,20 @@ Both see the same sequence, shifted in time. So the next connection *shadows*: w
 sequence has been aligned with what the old one delivered (`core.splice`). If it is ahead, it goes on from there at
 once. If it is behind, the old one is *cut*: what it brings is held while the next one catches up to the cut. Until
 the very switch the old connection can go on as if nothing had been, and if it dies in between, the next one has
-what comes after. Feeds that differ from connection to connection can't be aligned: then everything that isn't known
-to have been delivered is, and the move is counted as uncertain.
+what comes after.
+
+Connections that carry several streams may mix them differently. Then there is no alignment, but each message that
+both bring is recognized all the same: what the old one has delivered is dropped, also where the next one brings it
+only after the switch. Feeds whose very messages differ from connection to connection have nothing to recognize:
+then everything that isn't known to have been delivered is, and the move is counted as uncertain.
 """
 
 from __future__ import annotations
 
 import asyncio
 import math
-from collections import deque
+from collections import Counter, deque
+from collections.abc import Collection
 from itertools import groupby
 from operator import itemgetter
 from random import Random
@@ -21,7 +26,7 @@ from typing import Protocol
 from scaleout.config import Endpoint
 from scaleout.core.backoff import BackoffState
 from scaleout.core.frames import Kind
-from scaleout.core.splice import Alignment, Outcome, align, common, leftover
+from scaleout.core.splice import Alignment, Outcome, align, common, leftover, matched
 from scaleout.worker.connection import Receiver
 from scaleout.worker.links.endings import Ending
 from scaleout.worker.links.link import Link
@@ -36,6 +41,10 @@ PATIENCE_S = 10.0
 """After that time without an alignment, there will be none."""
 STRANGER_S = 3.0
 """The same where the two have nothing at all in common: the feed differs from connection to connection."""
+LEAD_S = 1.0
+"""The old connection's messages are noted for so long before the next one is opened, which may lag behind it."""
+RECOGNITION_S = 10.0
+"""After a switch without an alignment, messages that the old connection has delivered are dropped for so long."""
 LONGEST_CUT_S = 5.0
 """For so long, and no longer, the old connection's messages are held."""
 STEP_S = 0.01
@@ -49,6 +58,11 @@ CONTEXT = 64
 """Messages of a shadow whose hashes are kept when they are known to be delivered, to align what follows."""
 
 _MASK = 2**64 - 1
+
+
+def _hash(payload: bytes) -> int:
+    return hash(payload) & _MASK
+
 
 Message = tuple[bytes, Kind, int]
 """Payload, kind and time of receipt."""
@@ -93,8 +107,17 @@ class _Shadow:
         return len(self.hashes) - len(self.messages)
 
     def add(self, payloads: list[bytes], kind: Kind, received_at: int) -> None:
-        self.hashes += [hash(payload) & _MASK for payload in payloads]
+        self.hashes += map(_hash, payloads)
         self.messages += [(payload, kind, received_at) for payload in payloads]
+
+    def take_out(self, indexes: Collection[int]) -> list[bytes]:
+        """Take out single messages; nothing can be aligned any more after that."""
+        taken = [self.messages[index][0] for index in indexes]
+        gone = set(indexes)
+        self.hashes = self.hashes[self.context :]
+        self.messages = [each for index, each in enumerate(self.messages) if index not in gone]
+        self.hashes = [each for index, each in enumerate(self.hashes) if index not in gone]
+        return taken
 
     def take(self, position: int) -> list[bytes]:
         """Take out the messages before a position; some of their hashes stay, as context."""
@@ -129,6 +152,9 @@ class Succession:
         self._shadow = _Shadow()
         self._held: list[tuple[list[bytes], bytes, Kind, int]] | None = None
         self._cut_at = math.inf
+        self._is_mixed = False
+        """Whether the two mix their streams differently, as has been seen."""
+        self._deliver_old: Receiver = host.deliver
         self._last_message_at = -math.inf
 
     # The course of things
@@ -142,7 +168,10 @@ class Succession:
                 await self._wait(self._due_at)
             if self._old.has_ended:
                 return None
+            self._deliver_old = self._old.receiver
             self._old.deliver_to(self._from_old)
+            if not self._old.said_goodbye:
+                await self._wait(self._loop.time() + LEAD_S, whatever=True)
             backoff = BackoffState(self._host.endpoint.backoff, self._host.rng)
             while True:
                 follower = await self._follow()
@@ -175,6 +204,7 @@ class Succession:
     async def _follow(self) -> Link | None:
         """Open the next connection and stay with both, until it has taken over, or one of them is gone."""
         self._shadow = _Shadow()
+        self._is_mixed = False
         opening = self._loop.create_task(self._host.open(self._from_next))
         opening.add_done_callback(lambda _: self._news.set())
         try:
@@ -221,9 +251,12 @@ class Succession:
         if self._held is not None:
             self._held.append((payloads, joined, kind, received_at))
         else:
-            self._tail.extend([hash(payload) & _MASK for payload in payloads])
-            self._host.deliver(payloads, joined, kind, received_at)
+            self._pass_on(payloads, joined, kind, received_at)
         self._hear()
+
+    def _pass_on(self, payloads: list[bytes], joined: bytes, kind: Kind, received_at: int) -> None:
+        self._tail.extend(map(_hash, payloads))
+        self._deliver_old(payloads, joined, kind, received_at)
 
     def _from_next(self, payloads: list[bytes], joined: bytes, kind: Kind, received_at: int) -> None:
         self._last_message_at = self._loop.time()
@@ -241,34 +274,64 @@ class Succession:
 
     def _prune(self) -> None:
         """Drop what the old connection is known to have delivered."""
+        if self._is_mixed:
+            self._reconcile()
+            return
         found = align(self._tail, self._shadow.hashes, ENOUGH)
         if found.position is not None:
             self._host.drop_duplicates(self._shadow.take(found.position))
         elif found.outcome is Outcome.BEHIND and common(self._tail, self._shadow.hashes) >= ENOUGH:
             self._host.drop_duplicates(self._shadow.take(len(self._shadow.hashes)))
+        else:
+            self._reconcile()
+
+    def _reconcile(self) -> bool:
+        """Take out of both what both have brought, in whatever order; whether they are seen to be one feed."""
+        of_tail, of_shadow = matched(self._tail, self._shadow.hashes[self._shadow.context :])
+        if not self._is_mixed:
+            if len(of_shadow) < ENOUGH:
+                return False
+            self._is_mixed = True
+            # What comes before all that is known is older than the tail, and so is the tail's beginning useless.
+            of_shadow = [*range(of_shadow[0]), *of_shadow]
+            of_tail = [*range(of_tail[0]), *of_tail]
+        gone = set(of_tail)
+        kept = [each for index, each in enumerate(self._tail) if index not in gone]
+        self._tail = deque(kept, maxlen=MAX_TAIL)
+        if of_shadow:
+            self._host.drop_duplicates(self._shadow.take_out(dict.fromkeys(of_shadow)))
+        return True
 
     # The move
 
     def _move(self, follower: Link, now: float, ready_at: float, since: float) -> bool:
         """Switch to the follower if that is possible at this moment."""
         minimum = ENOUGH if now - ready_at < SLOW_FEED_S else 1
-        found = align(self._tail, self._shadow.hashes, minimum)
-        if found.position is not None:
-            self._switch(follower, found)
-            return True
+        outcome = None
+        if not self._is_mixed:
+            found = align(self._tail, self._shadow.hashes, minimum)
+            outcome = found.outcome
+            if found.position is not None:
+                self._switch(follower, found)
+                return True
         quiet_since = max(self._last_message_at, ready_at)
         if not self._shadow.messages and self._held is None and now - quiet_since >= SILENT_S:
             self._switch(follower, Alignment(Outcome.ALIGNED, len(self._shadow.hashes)))
             return True
-        shared = common(self._tail, self._shadow.hashes)
-        if found.outcome is Outcome.BEHIND and self._held is None and now - since < PATIENCE_S:
-            if shared >= minimum:
+        if self._held is not None:
+            if now - self._cut_at >= LONGEST_CUT_S:
+                self._let_old_go_on()
+            return False
+        shared = 0 if self._is_mixed else common(self._tail, self._shadow.hashes)
+        if outcome is Outcome.BEHIND and shared >= min(ENOUGH, len(self._shadow.messages)) > 0:
+            if now - ready_at >= SLOW_FEED_S or shared >= ENOUGH:
                 self._held, self._cut_at = [], now
-        elif self._held is not None and now - self._cut_at >= LONGEST_CUT_S:
-            self._let_old_go_on()
+            return False
+        if (now - ready_at >= SLOW_FEED_S or self._old.has_ended) and self._reconcile():
+            self._switch_mixed(follower)
+            return True
         is_strange = not shared and len(self._tail) >= ENOUGH and len(self._shadow.hashes) >= ENOUGH
-        patience_s = STRANGER_S if is_strange else PATIENCE_S
-        if now - since >= patience_s and self._held is None:
+        if now - since >= (STRANGER_S if is_strange or self._old.has_ended else PATIENCE_S):
             self._switch_uncertain(follower)
             return True
         return False
@@ -277,8 +340,7 @@ class Succession:
         """Undo the cut: what was held is delivered."""
         held, self._held = self._held, None
         for payloads, joined, kind, received_at in held or ():
-            self._tail.extend([hash(payload) & _MASK for payload in payloads])
-            self._host.deliver(payloads, joined, kind, received_at)
+            self._pass_on(payloads, joined, kind, received_at)
 
     def _switch(self, follower: Link, found: Alignment) -> None:
         assert found.position is not None
@@ -289,6 +351,13 @@ class Succession:
         if copies:
             self._host.drop_duplicates(copies)
         self._deliver_rest(follower, self._shadow.messages)
+
+    def _switch_mixed(self, follower: Link) -> None:
+        """Go on with what only the next connection has brought; what only the old one has may still come."""
+        self._old.stop_receiving()
+        self._deliver_rest(follower, self._shadow.messages)
+        if self._tail:
+            _Recognition(follower, Counter(self._tail), self._host)
 
     def _switch_uncertain(self, follower: Link) -> None:
         self._old.stop_receiving()
@@ -306,3 +375,39 @@ class Succession:
             payloads = [payload for payload, _, _ in group]
             self._host.deliver(payloads, b"\n".join(payloads), kind, received_at)
         follower.deliver_to(self._host.deliver)
+
+
+class _Recognition:
+    """Drops what a connection brings of messages that the one before has delivered, for a while."""
+
+    def __init__(self, link: Link, known: Counter[int], host: Host) -> None:
+        self._link = link
+        self._known = known
+        self._host = host
+        self._loop = asyncio.get_running_loop()
+        self._ends_at = self._loop.time() + RECOGNITION_S
+        link.deliver_to(self._receive)
+
+    def _receive(self, payloads: list[bytes], joined: bytes, kind: Kind, received_at: int) -> None:
+        known = self._known
+        if self._loop.time() >= self._ends_at:
+            known.clear()
+        if not known:
+            if self._link.receiver == self._receive:
+                self._link.deliver_to(self._host.deliver)
+            self._host.deliver(payloads, joined, kind, received_at)
+            return
+        copies: list[bytes] = []
+        rest: list[bytes] = []
+        for payload in payloads:
+            message = _hash(payload)
+            if known[message] > 0:
+                known[message] -= 1
+                copies.append(payload)
+            else:
+                rest.append(payload)
+        self._known = +known
+        if copies:
+            self._host.drop_duplicates(copies)
+        if rest:
+            self._host.deliver(rest, b"\n".join(rest), kind, received_at)

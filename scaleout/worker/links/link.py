@@ -78,7 +78,7 @@ class Link:
         self._permit = permit
         self._note_control = note_control
         self._log = logger
-        self._receiver: Receiver
+        self.receiver: Receiver
         self._ending: Ending | None = None
         self._acknowledged: asyncio.Future[None] = self._loop.create_future()
         self._last_words = b""
@@ -90,7 +90,7 @@ class Link:
 
     def deliver_to(self, receiver: Receiver) -> None:
         """Send data to this receiver from now on."""
-        self._receiver = receiver
+        self.receiver = receiver
 
     # Subscribing
 
@@ -153,7 +153,7 @@ class Link:
                     return
                 payloads, joined = data, b"\n".join(data)
         self.messages += len(payloads)
-        self._receiver(payloads, joined, kind, received_at)
+        self.receiver(payloads, joined, kind, received_at)
 
     def _sort_out(self, payloads: list[bytes], joined: bytes) -> list[bytes]:
         """Act on the control messages; returns the rest."""
