@@ -110,6 +110,19 @@ def test_dead_letters_go_to_a_file_whatever_its_name(
         assert store.totals().letters == summary.totals.dead_lettered == 10
 
 
+def test_the_newest_dead_letters_are_kept_where_there_is_no_room_for_all(tmp_path: Path) -> None:
+    async def main() -> scaleout.Summary:
+        faults = Faults(garbage_every=2)
+        async with Simulator(SimulatorConfig(endpoints=1, rate=2_000, faults=faults)) as simulator:
+            limits = {"dead_letters": str(tmp_path / "dead.db"), "max_dead_letters": 4}
+            return await scaleout.serve(config_for(simulator, tmp_path / "out.jsonl", limit=30, **limits))
+
+    summary = asyncio.run(asyncio.wait_for(main(), 30))
+    with Store(tmp_path / "dead.db") as store:
+        totals = store.totals()
+    assert (totals.letters, totals.left_dead, summary.totals.dead_lettered) == (4, 6, 10)
+
+
 def test_dead_letters_do_not_go_into_another_file(tmp_path: Path) -> None:
     path = tmp_path / "dead.jsonl"
     path.write_text("{}\n")

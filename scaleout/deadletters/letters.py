@@ -19,7 +19,7 @@ class Status(enum.Enum):
     DISCARDED = "discarded"
 
 
-class NewLetter(Struct, frozen=True):
+class NewLetter(Struct, frozen=True, tag=True):
     """A letter on its way to the store."""
 
     endpoint: str
@@ -74,7 +74,7 @@ class Letter(Struct, frozen=True, kw_only=True):
         return self.payload if self.edited is None else self.edited
 
 
-class Settlement(Struct, frozen=True, kw_only=True):
+class Settlement(Struct, frozen=True, kw_only=True, tag=True):
     """What a retry of a letter has come to."""
 
     id: int

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import msgspec
 
-from scaleout.core.wire import DeadLetter
-from scaleout.deadletters import Limits, NewLetter, Store
+from scaleout.core.wire import DeadLetter, Retried
+from scaleout.deadletters import Limits, NewLetter, Settlement, Store
 from scaleout.errors import SinkError
 from scaleout.sinks import Chunk, Encoding
 from scaleout.supervisor.writer import Callback, SinkWriter
@@ -20,7 +20,7 @@ logger = logging.getLogger(__name__)
 
 
 class StoreSink:
-    """The store as a sink of letters, one a line; all of a write are added, or none.
+    """The store as a sink of letters and of what retries have come to, one a line; a write is done, or nothing is.
 
     Args:
         path: of the store, which is made where there is none.
@@ -36,19 +36,21 @@ class StoreSink:
         self._store: Store | None = None
         self._identity = (0, 0)
         self._was_full = False
-        self._decoder = msgspec.json.Decoder(NewLetter)
+        self._decoder = msgspec.json.Decoder(NewLetter | Settlement)
 
     def open(self) -> None:
         """Open the store."""
         self._opened()
 
     def write(self, chunks: Sequence[Chunk]) -> None:
-        """Add the letters."""
-        letters = self._decoder.decode_lines(b"".join(chunks))
+        """Add the letters, and settle others."""
+        items = self._decoder.decode_lines(b"".join(chunks))
+        letters = [item for item in items if isinstance(item, NewLetter)]
+        settlements = [item for item in items if isinstance(item, Settlement)]
         if self._has_moved():
             self._leave()
         try:
-            left = self._opened().add(letters, time.time_ns())
+            left = self._opened().add(letters, time.time_ns(), settlements)
         except SinkError:
             self._leave()  # whatever it was, the next try begins from scratch
             raise
@@ -110,6 +112,11 @@ class DeadLetters:
         lines = self._encoder.encode_lines([self._addressed(letter) for letter in letters])
         self._writer.write((lines,), callback)
 
+    def settle(self, retried: Sequence[Retried], callback: Callback) -> None:
+        """Note what retries in this run have come to, then call back; their results are to be written before."""
+        lines = self._encoder.encode_lines([_settlement(each) for each in retried])
+        self._writer.write((lines,), callback)
+
     def _addressed(self, letter: DeadLetter) -> NewLetter:
         return NewLetter(
             endpoint=self._names[letter.slot],
@@ -128,3 +135,11 @@ class DeadLetters:
     async def close(self, timeout_s: float) -> None:
         """Close the store."""
         await self._writer.close(timeout_s)
+
+
+def _settlement(retried: Retried) -> Settlement:
+    if retried.reason is None:
+        return Settlement(id=retried.id)
+    return Settlement(
+        id=retried.id, failed_in=retried.stage, reason=retried.reason, traceback=retried.traceback
+    )

@@ -13,6 +13,7 @@ from scaleout.context import Context
 from scaleout.core.frames import Kind
 from scaleout.errors import SendError
 from scaleout.signatures import Processor
+from scaleout.units import format_duration
 from scaleout.worker.books import MAX_RESULTS, Failure, Fate, fate_of, fate_of_batch
 from scaleout.worker.decoding import Decoder, Read, bytes_decoder, decoder_for, json_decoder, text_decoder
 from scaleout.worker.encoding import LineEncoder, flatten
@@ -123,9 +124,9 @@ class Retrier:
             task = asyncio.current_task()
             if isinstance(exc, asyncio.CancelledError) and task is not None and task.cancelling():
                 raise
-            if limit.expired():
-                exc = TimeoutError(f"took longer than its timeout of {self._endpoint.timeout:g} s")
-                return Failure(exc, (TimeoutError,))
+            if limit.expired() and self._endpoint.timeout is not None:
+                reason = f"took longer than {format_duration(self._endpoint.timeout)} (timeout)"
+                return Failure(TimeoutError(reason), (TimeoutError,))
             return Failure(exc)
 
     def _encoded(self, fate: Fate, received_at: int) -> Outcome:

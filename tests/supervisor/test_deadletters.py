@@ -8,10 +8,11 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
-from scaleout.core.wire import DeadLetter
-from scaleout.deadletters import Letter, Limits, Selection, Store
+from scaleout.core.wire import DeadLetter, Retried
+from scaleout.deadletters import Letter, Limits, NewLetter, Selection, Status, Store
 from scaleout.errors import SinkError
 from scaleout.supervisor.deadletters import DeadLetters, StoreSink
 from scaleout.supervisor.writer import SinkWriter
@@ -57,6 +58,23 @@ def test_letters_are_kept_as_they_came(run: Run, tmp_path: Path) -> None:
     for letter, each in zip(LETTERS, kept, strict=True):
         for name in ("stage", "reason", "payload", "is_text", "received_at", "traceback"):
             assert getattr(each, name) == getattr(letter, name)
+
+
+def test_what_retries_in_the_run_have_come_to(run: Run, tmp_path: Path) -> None:
+    async def scenario() -> None:
+        letters = letters_to(tmp_path / "dead.db")
+        letters.write(LETTERS, lambda written: None)
+        letters.settle([Retried(1), Retried(2, "again", "there", "decode")], lambda written: None)
+        await letters.drain()
+        letters.settle([Retried(2, "once more")], lambda written: None)
+        await letters.close(10)
+
+    run(scenario())
+    with Store(tmp_path / "dead.db") as store:
+        well, ill, untouched = store.letters(Selection(statuses=()))
+    assert (well.status, well.attempts) == (Status.RETRIED, 2)
+    assert (ill.status, ill.attempts, ill.stage, ill.reason) == (Status.DEAD, 3, "process", "once more")
+    assert (untouched.status, untouched.attempts) == (Status.DEAD, 1)
 
 
 def test_runs_share_a_store_in_turn(run: Run, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -131,14 +149,18 @@ def test_a_disk_that_stays_full_is_given_up_uncounted(run: Run, tmp_path: Path) 
     run(scenario())
 
 
+def line(number: int) -> bytes:
+    letter = NewLetter("a", "decode", str(number), b"", True, received_at=number)
+    return msgspec.json.encode(letter) + b"\n"
+
+
 def test_a_store_that_was_moved_keeps_its_letters(tmp_path: Path) -> None:
     path, moved = tmp_path / "dead.db", tmp_path / "moved.db"
     sink = StoreSink(path, Limits())
     sink.open()
-    line = b'{"endpoint":"a","stage":"decode","reason":"%d","payload":"","is_text":true,"received_at":1}\n'
-    sink.write([line % 1])
+    sink.write([line(1)])
     path.rename(moved)
-    sink.write([line % 2, line % 3])
+    sink.write([line(2), line(3)])
     sink.close()
     assert [letter.reason for letter in kept_in(moved)] == ["1"]
     assert [letter.reason for letter in kept_in(path)] == ["2", "3"]
@@ -149,17 +171,16 @@ def test_all_of_a_write_or_nothing(tmp_path: Path) -> None:
     path = tmp_path / "dead.db"
     sink = StoreSink(path, Limits())
     sink.open()
-    line = b'{"endpoint":"a","stage":"decode","reason":"r","payload":"","is_text":true,"received_at":%d}\n'
     with sqlite3.connect(path) as connection:
         connection.execute(
             "CREATE TRIGGER refuse BEFORE INSERT ON letters WHEN NEW.received_at = 2"
             " BEGIN SELECT raise(ABORT, 'not this one'); END"
         )
     with pytest.raises(SinkError, match="not this one"):
-        sink.write([line % 1, line % 2])
+        sink.write([line(1), line(2)])
     assert kept_in(path) == []
     with sqlite3.connect(path) as connection:
         connection.execute("DROP TRIGGER refuse")
-    sink.write([line % 1, line % 2])
+    sink.write([line(1), line(2)])
     sink.close()
     assert [letter.received_at for letter in kept_in(path)] == [1, 2]
