@@ -13,7 +13,20 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING
 
-from scaleout.config import TLS, Backoff, Config, Endpoint
+from scaleout.config import (
+    TLS,
+    Backoff,
+    Config,
+    Cursor,
+    Endpoint,
+    Heartbeat,
+    Host,
+    InvalidShare,
+    Quarantine,
+    Rate,
+    Ready,
+    Reply,
+)
 from scaleout.context import Context
 from scaleout.errors import (
     ChannelError,
@@ -32,6 +45,7 @@ from scaleout.errors import (
 )
 
 if TYPE_CHECKING:
+    from scaleout.core.sequence import Gap
     from scaleout.loading import load
     from scaleout.runner import run, serve
     from scaleout.supervisor.status import Summary
@@ -43,12 +57,21 @@ __all__ = [
     "Config",
     "ConfigError",
     "Context",
+    "Cursor",
     "Endpoint",
     "Fault",
+    "Gap",
+    "Heartbeat",
+    "Host",
     "IllegalTransitionError",
+    "InvalidShare",
     "MissingExtraError",
     "ProcessorError",
+    "Quarantine",
+    "Rate",
+    "Ready",
     "Reject",
+    "Reply",
     "ScaleoutError",
     "SendError",
     "SimulatorError",
@@ -61,19 +84,20 @@ __all__ = [
     "serve",
 ]
 
-_OF_THE_PARENT = {
+_ON_DEMAND = {
+    "Gap": "scaleout.core.sequence",
     "Summary": "scaleout.supervisor.status",
     "load": "scaleout.loading",
     "run": "scaleout.runner",
     "serve": "scaleout.runner",
 }
-"""Imported when first asked for: workers, which import this package too, never do, and start faster without."""
+"""Imported when first asked for: workers, which import this package too, start faster without."""
 
 
 def __getattr__(name: str) -> object:
-    if name not in _OF_THE_PARENT:
+    if name not in _ON_DEMAND:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module(_OF_THE_PARENT[name]), name)
+    return getattr(importlib.import_module(_ON_DEMAND[name]), name)
 
 
 def __dir__() -> list[str]:
