@@ -174,15 +174,24 @@ class Endpoint(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     on_gap: str | None = None
     """`resubscribe`, `reconnect`, or MODULE:FUNCTION, which is called with the gap."""
     backpressure: Literal["block", "drop_oldest", "drop_newest", "latest"] = "block"
-    """What happens to messages that can't be taken."""
+    """What happens while messages come faster than they are taken.
+
+    `block`: the connections are held back, and nothing is dropped. With the other policies the connections are
+    read all the time, and messages that can't be taken are kept, up to the marks below; the rest is dropped, and
+    counted. `drop_oldest` keeps the newest messages. `drop_newest` keeps those that were there first. `latest`
+    keeps the newest message of each key. What was kept comes in the order of arrival.
+    """
     latest_key: str | None = None
     """Path of what `latest` keeps the newest message of; None: of the endpoint."""
     high_water: int = 1000
-    """Messages waiting for the processor, or kept by a policy, above which the endpoint is held back, or drops."""
+    """Messages waiting for an async processor above which the endpoint is held back, and messages (so with
+    `latest` keys) that a policy keeps at the most."""
     low_water: int = 250
-    """Messages below which it goes on."""
+    """Messages waiting for an async processor below which the endpoint goes on; `drop_newest`, once full, goes on
+    keeping below it. The other policies drop no more than they must, and don't look at it."""
     high_water_bytes: int = 4 * 2**20
-    """The same in bytes of payload; it goes on below a quarter of that."""
+    """As `high_water`, in bytes of payload, but a policy keeps one message however large it is; a quarter of it
+    is the mark below which it goes on."""
     ordered: bool = True
     """False: results of an async processor come as they are ready."""
     max_concurrency: int = 100

@@ -39,6 +39,7 @@ from scaleout.processors import load_processor
 from scaleout.signatures import Processor
 from scaleout.tally import Allowance, Tally
 from scaleout.worker.awaited import Awaited
+from scaleout.worker.backlog import Backlog
 from scaleout.worker.books import Books
 from scaleout.worker.decoding import bytes_decoder, text_decoder
 from scaleout.worker.dialing import Dialer
@@ -94,7 +95,7 @@ class Worker:
         self._permits = Permits(self.report)
         self._means = Means(Dialer(), self._permits, Random())
         self._feeds: dict[int, Feed] = {}
-        self._pipelines: dict[int, Pipeline] = {}
+        self._stages: dict[int, Pipeline | Backlog] = {}
         self._known_streams: dict[int, tuple[str, ...]] = {}
         """What the supervisor has been told."""
         self._commands: asyncio.Queue[Command | None] = asyncio.Queue()
@@ -181,7 +182,7 @@ class Worker:
         )
 
     async def _hand_over(self, timeout_s: float) -> None:
-        await asyncio.gather(*(pipeline.drain(timeout_s) for pipeline in self._pipelines.values()))
+        await asyncio.gather(*(stage.drain(timeout_s) for stage in self._stages.values()))
         await self._outbox.finish(time.process_time())
 
     async def _beat(self, interval_s: float) -> None:
@@ -208,15 +209,15 @@ class Worker:
                 lambda feed: self._report_state(slot, feed),
                 logger,
             )
-            pipeline = build_pipeline(endpoint, books, feed.send)
+            stage = build_stage(endpoint, books, feed.send)
         except ProcessorError as exc:
             error = logger.redact(text_of(exc))
             logger.error("%s", error)
             self.report(StateChange(slot, EndpointState.ENDED, 0, error))
             return None
-        feed.deliver_to(Inlet(books, self._intake, pipeline))
+        feed.deliver_to(Inlet(books, self._intake, stage))
         self._feeds[slot] = feed
-        self._pipelines[slot] = pipeline
+        self._stages[slot] = stage
         return feed
 
     def _report_state(self, slot: int, feed: Feed) -> None:
@@ -228,6 +229,16 @@ class Worker:
         if not self._is_at_limit:
             self._is_at_limit = True
             self.report(LimitReached())
+
+
+def build_stage(endpoint: Endpoint, books: Books, send: Sender) -> Pipeline | Backlog:
+    """What takes an endpoint's messages: its pipeline, behind a backlog if connections are not to be held back.
+
+    Raises:
+        ProcessorError: its processor can't be used.
+    """
+    pipeline = build_pipeline(endpoint, books, send)
+    return pipeline if endpoint.backpressure == "block" else Backlog(books, pipeline)
 
 
 def build_pipeline(endpoint: Endpoint, books: Books, send: Sender) -> Pipeline:
