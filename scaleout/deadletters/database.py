@@ -174,3 +174,20 @@ def translated(action: str, path: Path) -> Iterator[None]:
         if name == "SQLITE_NOTADB":
             raise SinkError(f"{path} isn't a dead-letter store, but a file of another kind{hint}") from exc
         raise SinkError(f"can't {action} {path}: {exc}{hint}") from exc
+
+
+def problem_of(path: Path) -> str | None:
+    """What is wrong with a path that a run is to keep its dead letters at, in one line; None if nothing is."""
+    if not path.exists():
+        if not os.access(path.parent, os.W_OK | os.X_OK):
+            return f"{path}: this user may not create files in {path.parent}"
+        return None
+    if not (os.access(path, os.R_OK | os.W_OK) and os.access(path.parent, os.W_OK | os.X_OK)):
+        return f"{path} can't be written by this user: its permissions, or its directory's, forbid it"
+    if path.is_file() and not path.stat().st_size:
+        return None
+    try:
+        connect(path).close()
+    except SinkError as exc:
+        return str(exc)
+    return None

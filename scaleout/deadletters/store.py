@@ -5,7 +5,6 @@ Every call is one short transaction, so that a person's look never holds up a ru
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Self
@@ -14,7 +13,6 @@ from msgspec import Struct
 
 from scaleout.deadletters.database import connect, transaction, translated
 from scaleout.deadletters.letters import Letter, NewLetter, Selection, Settlement, Status, texts_bytes
-from scaleout.errors import SinkError
 
 PAGE_LETTERS = 500
 """Letters that are read in one go."""
@@ -197,15 +195,18 @@ class Store:
     def letters(
         self, selection: Selection, *, after: int = 0, payload_bytes: int | None = None
     ) -> Iterator[Letter]:
-        """The letters that are meant, oldest first; those that come meanwhile, too.
+        """The letters that are meant, oldest first; not those that come once the first is read.
 
         Args:
             after: the id after which to begin.
             payload_bytes: how much of each payload to read; None: all.
         """
+        last = self.last_id()
         while page := self.page(selection, after=after, payload_bytes=payload_bytes):
-            yield from page
+            yield from (letter for letter in page if letter.id <= last)
             after = page[-1].id
+            if after >= last:
+                break
 
     def page(
         self,
@@ -303,20 +304,3 @@ def _letter(row: tuple[object, ...]) -> Letter:
     values["status"] = Status(values["status"])
     values["is_text"] = bool(values["is_text"])
     return Letter(**values)  # type: ignore[arg-type]
-
-
-def problem_of(path: Path) -> str | None:
-    """What is wrong with a path that a run is to keep its dead letters at, in one line; None if nothing is."""
-    if not path.exists():
-        if not os.access(path.parent, os.W_OK | os.X_OK):
-            return f"{path}: this user may not create files in {path.parent}"
-        return None
-    if not (os.access(path, os.R_OK | os.W_OK) and os.access(path.parent, os.W_OK | os.X_OK)):
-        return f"{path} can't be written by this user: its permissions, or its directory's, forbid it"
-    if path.is_file() and not path.stat().st_size:
-        return None
-    try:
-        Store(path).close()
-    except SinkError as exc:
-        return str(exc)
-    return None

@@ -167,6 +167,15 @@ def test_large_letters_come_a_few_at_a_time(path: Path, letter: MakeLetter) -> N
         assert {len(each.payload) for each in store.letters(Selection(), payload_bytes=9)} == {9}
 
 
+def test_reading_ends_while_letters_come(filled: Path, letter: MakeLetter) -> None:
+    with Store(filled) as store:
+        seen = []
+        for each in store.letters(Selection()):
+            store.add([letter()] * 1_000, 0)
+            seen.append(each.id)
+        assert seen == [1, 2, 3, 4]
+
+
 def other_database(path: Path) -> None:
     with sqlite3.connect(path) as connection:
         connection.execute("CREATE TABLE letters (id INTEGER)")
