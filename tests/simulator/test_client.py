@@ -111,7 +111,7 @@ def test_a_client_that_says_nothing_is_cut(
 @pytest.mark.parametrize("style", ["deribit", "huobi"])
 def test_test_requests_that_are_answered_keep_a_connection(style: Any, run: Run) -> None:
     async def scenario() -> None:
-        dialogue = Dialogue(test_request_every_s=0.03, test_request_within_s=0.2, test_request=style)
+        dialogue = Dialogue(test_request_every_s=0.03, test_request_within_s=1.0, test_request=style)
         async with simulator_of(dialogue=dialogue) as simulator, to(simulator) as connection:
             for number in range(1, 16):
                 if style == "huobi":
@@ -128,7 +128,7 @@ def test_test_requests_that_are_answered_keep_a_connection(style: Any, run: Run)
 
 def test_pings_keep_an_idle_connection(run: Run) -> None:
     async def scenario() -> None:
-        config = {"dialect": "okx", "rate": 0.0, "dialogue": Dialogue(idle_cut_s=0.2)}
+        config = {"dialect": "okx", "rate": 0.0, "dialogue": Dialogue(idle_cut_s=0.4)}
         async with simulator_of(**config) as simulator, to(simulator) as connection:
             for _ in range(30):
                 await connection.send("ping")
