@@ -222,6 +222,9 @@ class Session:
     async def _await_ending(self, link: Link) -> Ending:
         """Wait for a connection's end; where that is cut short, the connection is left for `say_goodbye`."""
         ending = await link.wait_ended()
+        if ending.remedy is not Remedy.REFUSED and ending.renegotiation is None:
+            # Nobody may have looked while it was open.
+            self._look_for_recovery(asyncio.get_running_loop().time())
         self.close(link)
         return self._renegotiate(ending)
 
