@@ -50,12 +50,12 @@ def of_attempt(exc: Exception, offers_subprotocols: bool) -> Ending:
         response = exc.response
         remedy = remedies.for_status(response.status_code)
         asked = remedies.retry_after_s(response.headers.get("Retry-After", ""), time.time())
-        refusable = offers_subprotocols and response.status_code in (400, 406, 426)
+        is_about_offers = response.status_code in (400, 406, 426)
         return Ending(
             remedy,
             error + _said(response.body),
             retry_after_s=asked or 0.0,
-            renegotiation=Renegotiation.NEXT_SUBPROTOCOL if refusable else None,
+            renegotiation=_next_offer(offers_subprotocols) if is_about_offers else None,
         )
     return Ending(Remedy.RETRY, error)
 
