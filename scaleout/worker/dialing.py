@@ -214,7 +214,11 @@ class _Names:
 
     async def _look_up(self, key: tuple[str, int]) -> _Answer:
         loop = asyncio.get_running_loop()
-        found = await loop.getaddrinfo(*key, type=socket.SOCK_STREAM)
+        try:
+            found = await loop.getaddrinfo(*key, type=socket.SOCK_STREAM)
+        except (socket.gaierror, UnicodeError) as exc:
+            why = exc.strerror if isinstance(exc, OSError) else exc  # a name that can't even be asked for
+            raise OSError(f"{key[0]} has no address: {why}") from None
         addresses = [_Address(family, str(at[0]), int(at[1])) for family, _, _, _, at in found]
         if not addresses:
             raise OSError(f"{key[0]} has no address")
