@@ -31,6 +31,7 @@ from scaleout.context import Context
 from scaleout.errors import (
     ChannelError,
     ConfigError,
+    ControlError,
     Fault,
     IllegalTransitionError,
     MissingExtraError,
@@ -45,6 +46,7 @@ from scaleout.errors import (
 )
 
 if TYPE_CHECKING:
+    from scaleout.control.client import Control
     from scaleout.core.sequence import Gap
     from scaleout.loading import load
     from scaleout.runner import run, serve
@@ -57,6 +59,8 @@ __all__ = [
     "Config",
     "ConfigError",
     "Context",
+    "Control",
+    "ControlError",
     "Cursor",
     "Endpoint",
     "Fault",

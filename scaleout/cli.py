@@ -14,9 +14,10 @@ from msgspec import Struct
 
 from scaleout import demo, loading, logs, processors, streams
 from scaleout.config import Config, Endpoint
+from scaleout.control import command as control
 from scaleout.deadletters import arguments as deadletters
 from scaleout.deadletters import command as deadletters_command
-from scaleout.errors import ConfigError, Fault, MissingExtraError, SimulatorError, WorkerError
+from scaleout.errors import ConfigError, ControlError, Fault, MissingExtraError, SimulatorError, WorkerError
 from scaleout.hints import did_you_mean
 from scaleout.monitor import plain
 from scaleout.runner import check_dead_letters, run_checked, worker_count
@@ -48,7 +49,7 @@ def main(argv: Sequence[str] | None = None) -> NoReturn:
     except MissingExtraError as exc:
         streams.tell(f"scaleout: {exc}")
         code = EXIT_USAGE
-    except (OSError, SimulatorError, WorkerError) as exc:
+    except (OSError, ControlError, SimulatorError, WorkerError) as exc:
         streams.tell(f"scaleout: {exc}")
         code = EXIT_FAILED
     except KeyboardInterrupt:
@@ -215,6 +216,7 @@ def _add_run_arguments(parser: argparse.ArgumentParser) -> None:
     add("--limit", type=int, metavar="MESSAGES", help="stop after so many messages over all endpoints")
     add("--summary", metavar="FILE", help="write the books as JSON at the end")
     add("--dead-letters", metavar="FILE", help="keep messages that can't be processed, for `deadletters`")
+    add("--control", metavar="PATH", help="socket for commands to the live run, such as `scaleout status`")
     add("--view", choices=("auto", "plain", "none"), help="a line a second: auto means on a terminal")
     add("--log-level", choices=("debug", "info", "warning", "error"))
     add("--log-format", choices=("text", "json"))
@@ -240,5 +242,17 @@ _SUBCOMMANDS: dict[str, tuple[Callable[[argparse.ArgumentParser], None], Command
         deadletters.add_arguments,
         deadletters_command.run,
         "List, show, retry, discard and export messages that could not be processed.",
+    ),
+    "status": (control.add_status, control.show_status, "Show a live run: its workers, endpoints and books."),
+    "resume": (
+        control.add_resume,
+        control.resume,
+        "End an endpoint's quarantine, or its wait between two attempts, in a live run.",
+    ),
+    "send": (control.add_send, control.send, "Send a text on an endpoint's connection in a live run."),
+    "streams": (
+        control.add_streams,
+        control.change_streams,
+        "Add streams to an endpoint of a live run, and take others away; the rest goes on.",
     ),
 }

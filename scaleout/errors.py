@@ -9,6 +9,7 @@ ScaleoutError
 ├── SinkError             a sink didn't take the data; the write is kept and retried
 │   └── SinkClosedError   the reader of the sink has gone for good (`| head`)
 ├── SendError             an outgoing message can't be sent on its connection
+├── ControlError          a live run can't be reached through its control socket, or refuses what is asked
 ├── IllegalTransitionError  a state machine was asked for a step that its table doesn't have
 ├── SimulatorError        a process of the simulator couldn't start, or has died
 └── Reject                raised by processors: this message goes to the dead letters
@@ -85,6 +86,10 @@ class SinkClosedError(SinkError):
 
 class SendError(ScaleoutError):
     """An outgoing message can't be sent on its connection."""
+
+
+class ControlError(ScaleoutError):
+    """A live run can't be reached through its control socket, or refuses what is asked."""
 
 
 class IllegalTransitionError(ScaleoutError):

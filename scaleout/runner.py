@@ -6,6 +6,7 @@ import asyncio
 import os
 from collections.abc import Awaitable, Callable
 from pathlib import Path
+from socket import socket
 
 import msgspec
 import uvloop
@@ -18,7 +19,9 @@ from scaleout.errors import ConfigError, Fault
 from scaleout.loading import check_config
 from scaleout.sinks import make_sink
 from scaleout.supervisor.aggregator import Aggregator
+from scaleout.supervisor.control import listening, serving
 from scaleout.supervisor.deadletters import DeadLetters, StoreSink
+from scaleout.supervisor.operator import Operator
 from scaleout.supervisor.status import Summary
 from scaleout.supervisor.supervisor import Supervisor
 from scaleout.supervisor.writer import SinkWriter
@@ -58,8 +61,10 @@ async def serve(config: Config) -> Summary:
         WorkerError: the workers can't be started.
         OSError: the summary can't be written.
     """
-    supervisor = _make_supervisor(check_config(config, import_processors=True))
-    return await _serve(supervisor, _run_to_the_end(supervisor))
+    config = check_config(config, import_processors=True)
+    with listening(config.control) as listener:
+        supervisor = _make_supervisor(config)
+        return await _serve(supervisor, _run_to_the_end(supervisor), listener)
 
 
 def run_checked(config: Config, watch: Watch | None = None, show: Show | None = None) -> Summary:
@@ -70,7 +75,14 @@ def run_checked(config: Config, watch: Watch | None = None, show: Show | None = 
 
 async def _serve_until_signal(config: Config, watch: Watch | None, show: Show | None) -> Summary:
     """Serve, with signals handled until the summary is written."""
-    supervisor = _make_supervisor(config)
+    with listening(config.control) as listener:
+        supervisor = _make_supervisor(config)
+        with signals.stop_signals_call(_stop_then_kill(supervisor)):
+            return await _serve(supervisor, supervisor.run(), listener, watch, show)
+
+
+def _stop_then_kill(supervisor: Supervisor) -> Callable[[], None]:
+    """What is done at each signal."""
     signals_seen = 0
 
     def on_signal() -> None:
@@ -81,17 +93,22 @@ async def _serve_until_signal(config: Config, watch: Watch | None, show: Show | 
         else:
             supervisor.kill("second signal")
 
-    with signals.stop_signals_call(on_signal):
-        return await _serve(supervisor, supervisor.run(), watch, show)
+    return on_signal
 
 
 async def _serve(
-    supervisor: Supervisor, running: Awaitable[None], watch: Watch | None = None, show: Show | None = None
+    supervisor: Supervisor,
+    running: Awaitable[None],
+    listener: socket | None,
+    watch: Watch | None = None,
+    show: Show | None = None,
 ) -> Summary:
     config = supervisor.config
     watching = asyncio.ensure_future(watch(supervisor)) if watch is not None else None
+    operator = Operator(supervisor)
     try:
-        await running
+        async with operator.measuring(), serving(listener, operator.answer):
+            await running
     finally:
         if watching is not None:
             watching.cancel()

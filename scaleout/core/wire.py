@@ -100,8 +100,9 @@ class Letter(Struct, frozen=True):
 
 
 class Retry(Struct, frozen=True, tag=True):
-    """Try dead letters of an endpoint again."""
+    """Try dead letters of an endpoint again; what comes of each is reported as `Retried`."""
 
+    request: int
     slot: int
     letters: tuple[Letter, ...]
 
@@ -197,6 +198,8 @@ class Retried(Struct, frozen=True):
     """Why it is dead still; None: it isn't."""
     traceback: str | None = None
     stage: str = "process"
+    results: int = 0
+    """Lines that it has come to."""
 
 
 class Batch(Struct, frozen=True, tag=True):

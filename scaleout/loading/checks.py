@@ -14,6 +14,7 @@ from websockets.proxy import parse_proxy
 from websockets.uri import parse_uri
 
 from scaleout.config import InvalidShare, Rate
+from scaleout.control.place import problem_of
 from scaleout.errors import MissingExtraError
 from scaleout.loading.reading import Check, UnusableError, WrongError, found
 from scaleout.units import parse_duration, parse_size
@@ -282,4 +283,14 @@ def output_file(value: object) -> str:
         raise WrongError("the name of a file, not of a directory")
     if not path.parent.is_dir():
         raise WrongError("a file in a directory that exists")
+    return value
+
+
+def socket_path(value: object) -> str:
+    """Check where a control socket is to be."""
+    if not isinstance(value, str) or not value or "\0" in value:
+        raise WrongError("the path of a socket")
+    problem = problem_of(value)
+    if problem is not None:
+        raise UnusableError(problem)
     return value

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Sequence
 
 from scaleout.channel import Channel
-from scaleout.core.ledger import Entry, Ledger
+from scaleout.core.ledger import Ledger
 from scaleout.core.wire import Batch, Result
 from scaleout.supervisor.deadletters import DeadLetters
 from scaleout.supervisor.writer import SinkWriter
@@ -32,6 +32,9 @@ class Aggregator:
         self.ledger = ledger
         self._writers = writers
         self._dead_letters = dead_letters
+        self._batches = 0
+        self.on_written: Callable[[int, Batch], None] = lambda number, batch: None
+        """Called with each batch that is in all sinks, and its number in the order of arrival."""
         self.valve: Valve[Channel[Result]] = Valve()
         """Holds the workers' results back while a sink lags."""
 
@@ -40,7 +43,8 @@ class Aggregator:
     def take(self, run: int, batch: Batch, body: memoryview) -> None:
         """Take a batch from a worker's run."""
         self.ledger.report(run, batch.entries)
-        delivery = _Delivery(self, batch.entries)
+        self._batches += 1
+        delivery = _Delivery(self, self._batches, batch)
         if body:
             for writer in self._writers:
                 delivery.begin()
@@ -52,9 +56,11 @@ class Aggregator:
         delivery.end(True)
         self._regulate()
 
-    def settle(self, entries: Iterable[Entry], written: bool) -> None:
+    def settle(self, number: int, batch: Batch, written: bool) -> None:
         """Book a batch that has been written, or never will be."""
-        self.ledger.settle(entries, written=written)
+        self.ledger.settle(batch.entries, written=written)
+        if written:
+            self.on_written(number, batch)
         self._regulate()
 
     @property
@@ -90,11 +96,12 @@ class Aggregator:
 class _Delivery:
     """A batch on its way into several places; it is booked when the last of them has it."""
 
-    __slots__ = ("_aggregator", "_entries", "_missing", "_written")
+    __slots__ = ("_aggregator", "_batch", "_missing", "_number", "_written")
 
-    def __init__(self, aggregator: Aggregator, entries: tuple[Entry, ...]) -> None:
+    def __init__(self, aggregator: Aggregator, number: int, batch: Batch) -> None:
         self._aggregator = aggregator
-        self._entries = entries
+        self._number = number
+        self._batch = batch
         self._missing = 1
         self._written = True
 
@@ -107,4 +114,4 @@ class _Delivery:
         self._missing -= 1
         self._written = self._written and written
         if not self._missing:
-            self._aggregator.settle(self._entries, self._written)
+            self._aggregator.settle(self._number, self._batch, self._written)

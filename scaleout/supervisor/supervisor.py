@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 
 from scaleout.config import Config
 from scaleout.core.ledger import Ledger
@@ -13,11 +13,13 @@ from scaleout.core.lifecycle import EndpointState, WorkerState
 from scaleout.core.placement import place
 from scaleout.core.restarts import RestartPolicy
 from scaleout.core.wire import (
+    Answer,
     Ask,
     Assign,
     Assignment,
     AttemptEnded,
     Batch,
+    Command,
     ConnectionEnded,
     Grant,
     LimitReached,
@@ -32,6 +34,8 @@ from scaleout.errors import WorkerError
 from scaleout.supervisor.aggregator import Aggregator
 from scaleout.supervisor.budgets import Budgets
 from scaleout.supervisor.process import WorkerProcess
+from scaleout.supervisor.questions import Questions
+from scaleout.supervisor.retries import Retries
 from scaleout.supervisor.statefile import StateFile
 from scaleout.supervisor.status import EndpointStatus, Summary, WorkerStatus
 from scaleout.tally import Allowance
@@ -90,7 +94,9 @@ class Supervisor:
         self._state = StateFile(
             config.state, {status.slot: status.endpoint.name for status in self.endpoints}
         )
-        aggregator.on_written = self._follow_cursors
+        self._questions = Questions()
+        self.retries = Retries(config, self._process_of, self._questions)
+        aggregator.on_written = self._follow_written
         self._allowance: Allowance | None = None
         if config.limit is not None:
             self._allowance = Allowance()
@@ -111,6 +117,28 @@ class Supervisor:
         """End at once; what is in flight stays so, or is lost with its worker."""
         self.stop(reason)
         self._killed.set()
+
+    async def ask(self, slot: int, command: Callable[[int], Command]) -> str | None:
+        """Ask the worker that has an endpoint.
+
+        Args:
+            slot: the endpoint's.
+            command: makes the command, from the request's number.
+
+        Returns:
+            What is wrong, in words; None: it is done.
+        """
+        process = self._process_of(slot)
+        if process is None:
+            return "its worker is being restarted: try again"
+        return await self._questions.ask(process, command)
+
+    def _process_of(self, slot: int) -> WorkerProcess | None:
+        """The process that has an endpoint, if it is ready to be asked."""
+        worker = self.workers[self.endpoints[slot].worker]
+        if worker.state is not WorkerState.READY:
+            return None
+        return next((each for each in self._processes.values() if each.worker == worker.id), None)
 
     @property
     def is_out_of_time(self) -> bool:
@@ -145,9 +173,13 @@ class Supervisor:
             if self._allowance is not None:
                 self._allowance.close()
             self._budgets.close()
-        await first_of(self.aggregator.drain(), self._killed.wait())
+        await first_of(self._drain(), self._killed.wait())
         saving.cancel()
         self._state.save()
+
+    async def _drain(self) -> None:
+        await self.aggregator.drain()
+        await self.retries.settled()
 
     # Workers
 
@@ -184,6 +216,7 @@ class Supervisor:
             process.kill()
             self._processes.pop(process.run, None)
             self._budgets.forget_run(process.run)
+            self._questions.forget_run(process.run, process.explain_death())
         # While a sink lags, a worker's last word may still be unread in its pipe.
         has_ended_well = process.is_drained or (self.is_stopping and process.exit_code == 0)
         if has_ended_well:
@@ -270,6 +303,7 @@ class Supervisor:
         await process.wait_last_words(lambda: self.aggregator.valve.is_closed and not self._killed.is_set())
         self.aggregator.valve.detach(process.results)
         remains = self.ledger.close_run(process.run, process.tally.read())
+        self.retries.forget_run(process.run, reason)
         worker.received += remains.unreported
         worker.cpu_before_s += process.cpu_s
         worker.cpu_s = worker.cpu_before_s
@@ -292,6 +326,8 @@ class Supervisor:
                 worker.enter(WorkerState.READY)
         elif isinstance(report, Ask | AttemptEnded | ConnectionEnded):
             self._budgets.follow(process.run, report)
+        elif isinstance(report, Answer):
+            self._questions.take(report)
         elif isinstance(report, LimitReached):
             self.stop(f"{self.config.limit} messages received, as asked")
         worker.cpu_s = worker.cpu_before_s + process.cpu_s
@@ -303,9 +339,10 @@ class Supervisor:
         if process is not None:
             process.control.send(Grant(ticket))
 
-    def _follow_cursors(self, number: int, batch: Batch) -> None:
+    def _follow_written(self, number: int, batch: Batch) -> None:
         for mark in batch.cursors:
             self._state.note(number, mark)
+        self.retries.note_written(batch)
 
     def _change_state(self, change: StateChange) -> None:
         self.endpoints[change.slot].take(change)
@@ -316,6 +353,7 @@ class Supervisor:
         """Pass a batch on."""
         if isinstance(result, Batch):
             self.workers[process.worker].received += sum(entry.received for entry in result.entries)
+            self.retries.note_returned(result)
             self.aggregator.take(process.run, result, body)
 
     # The end

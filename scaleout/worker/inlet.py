@@ -114,6 +114,11 @@ class Inlet:
         self.books.tray.duplicates += len(payloads)
         self.books.post()
 
+    def note_retried(self, payload: bytes) -> None:
+        """Count a dead letter that has been tried again; its outcome is to follow."""
+        self._note([payload])
+        self.books.tray.retried += 1
+
     def _note(self, payloads: list[bytes]) -> None:
         tray = self.books.tray
         self._intake.note(tray.slot, len(payloads))

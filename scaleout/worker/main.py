@@ -29,6 +29,7 @@ from scaleout.core.wire import (
     Ready,
     Report,
     Resume,
+    Retry,
     Send,
     Setup,
     StateChange,
@@ -49,6 +50,7 @@ from scaleout.worker.links.permits import Permits
 from scaleout.worker.outbox import Outbox
 from scaleout.worker.permessage import PerMessage
 from scaleout.worker.pipeline import Decoded, PassThrough, PerRead, Pipeline, Processed, Sender
+from scaleout.worker.retries import Retries
 from scaleout.worker.session import Means
 from scaleout.worker.words import text_of
 
@@ -96,6 +98,7 @@ class Worker:
         self._means = Means(Dialer(), self._permits, Random())
         self._feeds: dict[int, Feed] = {}
         self._stages: dict[int, Pipeline | Backlog] = {}
+        self._retries: dict[int, Retries] = {}
         self._known_streams: dict[int, tuple[str, ...]] = {}
         """What the supervisor has been told."""
         self._commands: asyncio.Queue[Command | None] = asyncio.Queue()
@@ -155,19 +158,26 @@ class Worker:
         match command:
             case Grant(ticket):
                 self._permits.granted(ticket)
-            case Resume(request, slot):
-                self._feeds[slot].resume()
-                self.report(Answer(request))
-            case Send(request, slot, text):
-                self.report(Answer(request, self._send(slot, text)))
-            case ChangeStreams(request, slot, add, remove):
-                self.report(Answer(request, self._feeds[slot].change_streams(add, remove)))
+            case Resume() | Send() | ChangeStreams() | Retry():
+                self.report(Answer(command.request, self._do(command)))
 
-    def _send(self, slot: int, text: str) -> str | None:
-        try:
-            self._feeds[slot].send(text)
-        except SendError as exc:
-            return str(exc)
+    def _do(self, command: Resume | Send | ChangeStreams | Retry) -> str | None:
+        """Do what a person asks; returns what is wrong with that, if anything is."""
+        feed = self._feeds.get(command.slot)
+        if feed is None:
+            return "its worker has not started it"
+        match command:
+            case Resume():
+                feed.resume()
+            case Send():
+                try:
+                    feed.send(command.text)
+                except SendError as exc:
+                    return str(exc)
+            case ChangeStreams():
+                return feed.change_streams(command.add, command.remove)
+            case Retry():
+                self._retries[command.slot].begin(command.letters)
         return None
 
     async def _stop(self, setup: Setup, receiving: list[asyncio.Task[None]]) -> None:
@@ -182,7 +192,10 @@ class Worker:
         )
 
     async def _hand_over(self, timeout_s: float) -> None:
-        await asyncio.gather(*(stage.drain(timeout_s) for stage in self._stages.values()))
+        await asyncio.gather(
+            *(stage.drain(timeout_s) for stage in self._stages.values()),
+            *(retries.drain(timeout_s) for retries in self._retries.values()),
+        )
         await self._outbox.finish(time.process_time())
 
     async def _beat(self, interval_s: float) -> None:
@@ -215,7 +228,9 @@ class Worker:
             logger.error("%s", error)
             self.report(StateChange(slot, EndpointState.ENDED, 0, error))
             return None
-        feed.deliver_to(Inlet(books, self._intake, stage))
+        inlet = Inlet(books, self._intake, stage)
+        feed.deliver_to(inlet)
+        self._retries[slot] = Retries(inlet, setup.envelope, feed.send, logger)
         self._feeds[slot] = feed
         self._stages[slot] = stage
         return feed

@@ -62,7 +62,7 @@ COMMANDS = [
     Resume(1, 0),
     Send(2, 0, "hello"),
     ChangeStreams(3, 0, ("a",), ("b", "c")),
-    Retry(0, (Letter(5, b"\xff", False, 9),)),
+    Retry(7, 0, (Letter(5, b"\xff", False, 9),)),
 ]
 REPORTS = [
     Ready(),
@@ -80,7 +80,7 @@ REPORTS = [
 RESULTS = [
     Batch((Entry(0, 1, 2), Entry(2)), (DeadLetter(0, "decode", "why", b"\xff", False, 7, "trace"),)),
     Batch(()),
-    Batch((Entry(0, uncertain=3),), (), (CursorMark(0, "a"), CursorMark(1, 1.5)), (Retried(5, "why"),)),
+    Batch((Entry(0, uncertain=3),), (), (CursorMark(0, "a"), CursorMark(1, 1.5)), (Retried(5, "why"), Retried(6, results=2))),
     Drained(1.25),
 ]
 CASES = (

@@ -1,0 +1,1 @@
+"""Control of a live run through its socket: what is said there, and who asks."""

@@ -1,0 +1,222 @@
+"""The run's control socket: private, one JSON object a line, and nothing that comes in does any harm."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import errno
+import logging
+import os
+import socket
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from pathlib import Path
+
+import msgspec
+
+from scaleout.control.messages import MAX_REQUEST_BYTES, AnyReply, AnyRequest, Refused
+from scaleout.control.place import problem_of
+from scaleout.errors import ConfigError, ControlError, Fault
+
+MAX_CONNECTIONS = 200
+"""More of them are turned away: descriptors are for the feeds."""
+IDLE_S = 300.0
+"""Who asks nothing for so long is let go."""
+TAKE_S = 10.0
+"""How long a client may take for a reply."""
+PROBE_S = 1.0
+"""How long somebody who listens already may take to let this process in."""
+
+_log = logging.getLogger("scaleout.control")
+
+Answer = Callable[[AnyRequest], Awaitable[AnyReply]]
+"""Does what is asked; raises `ControlError` where that can't be done."""
+
+
+# The socket file
+
+
+@contextlib.contextmanager
+def listening(path: str | None) -> Iterator[socket.socket | None]:
+    """A private socket that listens at a path, and is removed at the end; None without a path.
+
+    Raises:
+        ConfigError: it can't be there, or another run has its socket there.
+    """
+    if path is None:
+        yield None
+        return
+    problem = problem_of(path)
+    if problem is not None:
+        raise _fault(problem)
+    try:
+        listener = _listen(path)
+        mark = _mark_of(path)
+    except OSError as exc:
+        raise _fault(f"can't listen at {path}: {exc.strerror or exc}") from exc
+    try:
+        yield listener
+    finally:
+        listener.close()
+        with contextlib.suppress(OSError):
+            if _mark_of(path) == mark:
+                Path(path).unlink()
+
+
+def _fault(problem: str) -> ConfigError:
+    return ConfigError([Fault("", "control", problem)])
+
+
+def _mark_of(path: str) -> tuple[int, int]:
+    status = Path(path).lstat()
+    return status.st_dev, status.st_ino
+
+
+def _listen(path: str) -> socket.socket:
+    _remove_stale(path)
+    listener = socket.socket(socket.AF_UNIX)
+    try:
+        listener.setblocking(False)
+        _bind_privately(listener, path)
+        listener.listen(128)
+    except BaseException:
+        listener.close()
+        raise
+    return listener
+
+
+def _remove_stale(path: str) -> None:
+    """Remove the socket of a run that is gone.
+
+    Raises:
+        ConfigError: somebody listens, or that can't be found out.
+    """
+    try:
+        mark = _mark_of(path)
+    except FileNotFoundError:
+        return
+    with socket.socket(socket.AF_UNIX) as probe:
+        probe.settimeout(PROBE_S)
+        try:
+            probe.connect(path)
+        except ConnectionRefusedError:
+            if _mark_of(path) == mark:
+                Path(path).unlink()
+            return
+        except PermissionError:
+            raise _fault(f"{path} is the socket of another user's run") from None
+        except FileNotFoundError:
+            return
+        except OSError:  # its queue is full, or it takes its time: somebody is there
+            pass
+    raise _fault(f"another run listens at {path}: choose another path, or end that run")
+
+
+def _bind_privately(listener: socket.socket, path: str) -> None:
+    """Bind so that nobody else can connect, not for a moment."""
+    try:
+        os.fchmod(listener.fileno(), 0o600)  # Linux gives the file the mode of the socket
+        listener.bind(path)
+    except OSError as exc:
+        if exc.errno != errno.EINVAL:
+            raise
+        before = os.umask(0o177)  # of the whole process, which elsewhere is the only way
+        try:
+            listener.bind(path)
+        finally:
+            os.umask(before)
+    Path(path).chmod(0o600)
+
+
+# The conversation
+
+
+@contextlib.asynccontextmanager
+async def serving(listener: socket.socket | None, answer: Answer) -> AsyncIterator[None]:
+    """Answer what is asked on a socket, meanwhile; without one nothing is done."""
+    if listener is None:
+        yield
+        return
+    clients = _Clients(answer)
+    server = await asyncio.start_unix_server(clients.serve, sock=listener, limit=MAX_REQUEST_BYTES)
+    try:
+        yield
+    finally:
+        server.close()
+        await clients.dismiss()
+
+
+class _Clients:
+    """Those who are connected."""
+
+    def __init__(self, answer: Answer) -> None:
+        self._answer = answer
+        self._decoder: msgspec.json.Decoder[AnyRequest] = msgspec.json.Decoder(AnyRequest)
+        self._encoder = msgspec.json.Encoder()
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Stay with a client until it leaves."""
+        task = asyncio.current_task()
+        assert task is not None
+        self._tasks.add(task)
+        try:
+            if len(self._tasks) > MAX_CONNECTIONS:
+                await self._reply(writer, Refused(problem="too many clients at once: try again"))
+                return
+            while (line := await _next_line(reader)) is not None:
+                await self._reply(writer, await self._reply_to(line))
+        except (OSError, TimeoutError):
+            pass  # it has left, or doesn't read
+        except asyncio.CancelledError:
+            pass  # the run ends
+        except Exception:
+            _log.exception("internal error on the control socket; that client is let go")
+        finally:
+            self._tasks.discard(task)
+            writer.transport.abort() if writer.transport.get_write_buffer_size() else writer.close()
+
+    async def _reply(self, writer: asyncio.StreamWriter, reply: AnyReply) -> None:
+        writer.write(self._encoder.encode(reply) + b"\n")
+        async with asyncio.timeout(TAKE_S):
+            await writer.drain()
+
+    async def _reply_to(self, line: bytes) -> AnyReply:
+        if len(line) > MAX_REQUEST_BYTES:
+            return Refused(problem=f"a request has at most {MAX_REQUEST_BYTES} bytes")
+        try:
+            request = self._decoder.decode(line)
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as exc:
+            return Refused(problem=f"this is no request: {exc}")
+        try:
+            return await self._answer(request)
+        except ControlError as exc:
+            return Refused(problem=str(exc))
+        except Exception as exc:
+            _log.exception("internal error while a request was answered")
+            return Refused(problem=f"internal error: {type(exc).__name__}")
+
+    async def dismiss(self) -> None:
+        """Let all of them go."""
+        tasks = tuple(self._tasks)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def _next_line(reader: asyncio.StreamReader) -> bytes | None:
+    """The next line; of one that is too long, its beginning alone; None at the end.
+
+    Raises:
+        TimeoutError: nothing comes.
+    """
+    beginning = b""
+    while True:
+        try:
+            async with asyncio.timeout(IDLE_S):
+                rest = await reader.readuntil(b"\n")
+            return beginning or rest
+        except asyncio.LimitOverrunError as exc:
+            part = await reader.readexactly(exc.consumed)
+            beginning = beginning or part
+        except asyncio.IncompleteReadError as exc:
+            return beginning or exc.partial.strip() or None
