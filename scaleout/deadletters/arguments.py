@@ -79,7 +79,16 @@ def _add_export(parser: argparse.ArgumentParser) -> None:
 def _add_retry(parser: argparse.ArgumentParser) -> None:
     _add_filters(parser)
     _add_all(parser)
-    parser.add_argument("--config", metavar="FILE", help="the configuration with the endpoints' processors")
+    parser.add_argument(
+        "--control",
+        metavar="PATH",
+        help="the socket of a live run: letters go through its processors and sinks",
+    )
+    parser.add_argument(
+        "--config",
+        metavar="FILE",
+        help="without a live run: the configuration with the endpoints' processors",
+    )
     parser.add_argument(
         "--sink", action="append", metavar="URI", help="where results go, as in a run (repeatable)"
     )

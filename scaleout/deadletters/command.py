@@ -9,18 +9,20 @@ import shutil
 import stat
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from itertools import chain, islice
 from pathlib import Path
 from typing import BinaryIO
 
 from scaleout import loading, streams
 from scaleout.config import Config
+from scaleout.control.client import Control
 from scaleout.deadletters import text
 from scaleout.deadletters.choosing import choose, choose_dead, usage
 from scaleout.deadletters.editing import edit
 from scaleout.deadletters.letters import Letter, Selection, Status
-from scaleout.deadletters.retrying import InPlace, retriers
+from scaleout.deadletters.live import InLiveRun
+from scaleout.deadletters.retrying import Edit, InPlace, Retrying, retriers
 from scaleout.deadletters.store import Store
 from scaleout.errors import SinkError
 from scaleout.monitor.text import plural
@@ -189,15 +191,14 @@ def discard(namespace: argparse.Namespace, store: Store) -> int:
 
 
 def retry(namespace: argparse.Namespace, store: Store) -> int:
-    """Retry letters in place, and say what has become of them."""
+    """Retry letters, in place or in a live run, and say what has become of them."""
     selection = choose_dead(namespace, store)
-    for option, value in (("--config", namespace.config), ("--sink", namespace.sink)):
-        if value is None:
-            raise usage(option, "expected, to retry letters in place")
-    config = _load(namespace)
-    through = retriers(config, namespace.config, store.endpoints(selection))
     telling = _Telling()
-    retrying = InPlace(store, config, through, telling.tell, edit if namespace.edit else None)
+    change = edit if namespace.edit else None
+    if namespace.control is not None:
+        retrying = _in_live_run(namespace, store, telling, change)
+    else:
+        retrying = _in_place(namespace, store, store.endpoints(selection), telling, change)
     try:
         retrying.retry(selection)
     finally:
@@ -206,6 +207,34 @@ def retry(namespace: argparse.Namespace, store: Store) -> int:
         left = f"; {counts.left:,} left as they were" if counts.left else ""
         streams.tell(f"{counts.equation()}{left}")
     return EXIT_OK if counts.is_all_well else EXIT_FAILED
+
+
+def _in_live_run(
+    namespace: argparse.Namespace, store: Store, telling: _Telling, change: Edit | None
+) -> Retrying:
+    for option, value in (
+        ("--config", namespace.config),
+        ("--sink", namespace.sink),
+        ("--no-envelope", namespace.envelope),
+    ):
+        if value is not None:
+            raise usage(option, "the run behind --control has its own: leave this out")
+    return InLiveRun(store, Control(namespace.control), telling.tell, change)
+
+
+def _in_place(
+    namespace: argparse.Namespace,
+    store: Store,
+    endpoints: Mapping[str, int],
+    telling: _Telling,
+    change: Edit | None,
+) -> Retrying:
+    for option, value in (("--config", namespace.config), ("--sink", namespace.sink)):
+        if value is None:
+            where = "to retry letters in place, or --control for a live run"
+            raise usage(option, f"expected, {where}")
+    config = _load(namespace)
+    return InPlace(store, config, retriers(config, namespace.config, endpoints), telling.tell, change)
 
 
 def _load(namespace: argparse.Namespace) -> Config:

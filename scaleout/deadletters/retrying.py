@@ -97,51 +97,25 @@ def _retrier(endpoint: Endpoint, envelope: bool) -> Retrier:
     return Retrier(endpoint, processor, envelope)
 
 
-class InPlace:
-    """Retries in this process.
+class Retrying:
+    """Retries letters of a store; subclasses say how.
 
     Args:
         store: where the letters are.
-        config: checked; its sinks get the results.
-        through: what the letters go through, by endpoint.
         tell: told of letters that aren't done with.
         edit: changes payloads before they are tried; None: they are tried as they are.
     """
 
-    def __init__(
-        self,
-        store: Store,
-        config: Config,
-        through: Mapping[str, Retrier],
-        tell: Tell,
-        edit: Edit | None = None,
-    ) -> None:
+    def __init__(self, store: Store, tell: Tell, edit: Edit | None = None) -> None:
         self.counts = RetryCounts()
         """So far: letters that are marked."""
         self._store = store
-        self._config = config
-        self._through = through
         self._tell = tell
         self._edit = edit
-        self._redact = Redactor(config.secrets)
-        self._limits = {each.name: asyncio.Semaphore(each.max_concurrency) for each in config.endpoints}
 
     def retry(self, selection: Selection) -> None:
-        """Retry the letters that are meant, oldest first; not those that come meanwhile.
-
-        Raises:
-            SinkError: a sink, or the store, doesn't take what it is given; those letters stay as they were.
-        """
-        with (
-            _opened(self._config.sink) as sinks,
-            contextlib.redirect_stdout(sys.stderr),  # standard output carries sink data alone
-            asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner,
-        ):
-            for page in self._pages(selection):
-                letters = self._to_try(page)
-                if letters:
-                    outcomes = runner.run(self._attempt_all(letters))
-                    self._finish(sinks, letters, outcomes)
+        """Retry the letters that are meant, oldest first; not those that come meanwhile."""
+        raise NotImplementedError
 
     def _pages(self, selection: Selection) -> Iterator[list[Letter]]:
         after, last = 0, self._store.last_id()
@@ -163,6 +137,49 @@ class InPlace:
                 self.counts.left += 1
                 self._tell(letter, f"{exc}: not retried")
         return letters
+
+
+class InPlace(Retrying):
+    """Retries in this process.
+
+    Args:
+        store: where the letters are.
+        config: checked; its sinks get the results.
+        through: what the letters go through, by endpoint.
+        tell: told of letters that aren't done with.
+        edit: changes payloads before they are tried; None: they are tried as they are.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        config: Config,
+        through: Mapping[str, Retrier],
+        tell: Tell,
+        edit: Edit | None = None,
+    ) -> None:
+        super().__init__(store, tell, edit)
+        self._config = config
+        self._through = through
+        self._redact = Redactor(config.secrets)
+        self._limits = {each.name: asyncio.Semaphore(each.max_concurrency) for each in config.endpoints}
+
+    def retry(self, selection: Selection) -> None:
+        """Retry the letters that are meant, oldest first; not those that come meanwhile.
+
+        Raises:
+            SinkError: a sink, or the store, doesn't take what it is given; those letters stay as they were.
+        """
+        with (
+            _opened(self._config.sink) as sinks,
+            contextlib.redirect_stdout(sys.stderr),  # standard output carries sink data alone
+            asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner,
+        ):
+            for page in self._pages(selection):
+                letters = self._to_try(page)
+                if letters:
+                    outcomes = runner.run(self._attempt_all(letters))
+                    self._finish(sinks, letters, outcomes)
 
     async def _attempt_all(self, letters: Sequence[tuple[Letter, bytes | None]]) -> list[Outcome]:
         return await asyncio.gather(*(self._attempt(letter, edited) for letter, edited in letters))
