@@ -37,6 +37,10 @@ def _nothing() -> None:
     pass
 
 
+async def _at_once() -> None:
+    pass
+
+
 class FeedConnection(ClientConnection):
     """A client connection that hands batches of messages to `receiver` instead of queueing them for `recv()`.
 
@@ -59,8 +63,10 @@ class FeedConnection(ClientConnection):
         self._abort_timer: asyncio.TimerHandle | None = None
         self._holders: set[object] = set()
         self._resumed_at = -math.inf
-        self.on_control_sent: Callable[[], None] = _nothing
-        """Called for each ping and pong."""
+        self.on_pong: Callable[[], None] = _nothing
+        """Called for each pong that is sent."""
+        self.turn_to_ping: Callable[[], Awaitable[None]] = _at_once
+        """Waits until a ping may be sent."""
         sizes = (self.protocol.max_message_size, self.protocol.max_fragment_size)
         self._limit = min((size for size in sizes if size is not None), default=1 << 64)
 
@@ -73,6 +79,11 @@ class FeedConnection(ClientConnection):
     def is_held(self) -> bool:
         """Whether reading is paused."""
         return bool(self._holders)
+
+    @property
+    def resumed_at(self) -> float:
+        """Loop time at which reading last went on after a pause; -inf: it was never paused."""
+        return self._resumed_at
 
     def deliver_to(self, receiver: Receiver) -> None:
         """Send every message to `receiver` from now on, beginning with those that came before it was known."""
@@ -176,7 +187,7 @@ class FeedConnection(ClientConnection):
         if not isinstance(event, Frame) or event.opcode not in (TEXT, BINARY, CONT):
             super().process_event(event)
             if isinstance(event, Frame) and event.opcode is PING:
-                self.on_control_sent()
+                self.on_pong()
             if self.transport.get_write_buffer_size() > MAX_UNSENT_BYTES:
                 self._fail(CloseCode.POLICY_VIOLATION, "pings without reading the pongs")
                 self.transport.abort()
@@ -261,7 +272,7 @@ class FeedConnection(ClientConnection):
             await asyncio.sleep(self.ping_interval)
             if self._holders:
                 continue
-            self.on_control_sent()
+            await self.turn_to_ping()
             pong = await self.ping()
             if self.ping_timeout is None or await self._is_answered(pong, self.ping_timeout):
                 continue

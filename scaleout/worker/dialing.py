@@ -8,7 +8,7 @@ import ipaddress
 import socket
 import ssl
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from functools import lru_cache
 from typing import Any, NamedTuple, TypeVar
 
@@ -37,6 +37,10 @@ USER_AGENT = f"scaleout websockets/{WEBSOCKETS_VERSION}"
 T = TypeVar("T")
 
 
+async def _at_once(uri: str) -> None:
+    pass
+
+
 class Dialer:
     """Opens all connections of a worker, so that each profits from those before it."""
 
@@ -44,7 +48,13 @@ class Dialer:
         self._names = _Names()
 
     async def dial(
-        self, endpoint: Endpoint, *, uri: str, subprotocols: Sequence[str], compression: bool
+        self,
+        endpoint: Endpoint,
+        *,
+        uri: str,
+        subprotocols: Sequence[str],
+        compression: bool,
+        on_redirect: Callable[[str], Awaitable[None]] = _at_once,
     ) -> FeedConnection:
         """Connect, directly or through the endpoint's proxy.
 
@@ -53,6 +63,7 @@ class Dialer:
             uri: where to.
             subprotocols: to offer, in order of preference.
             compression: whether to offer it.
+            on_redirect: awaited with the URI that a redirect leads to, before that is connected to.
 
         Raises:
             OSError: the server can't be reached, its TLS fails, or a file of `tls` can't be read.
@@ -63,6 +74,7 @@ class Dialer:
             uri,
             names=self._names,
             tls=endpoint.tls,
+            on_redirect=on_redirect,
             create_connection=FeedConnection,
             additional_headers=endpoint.headers,
             user_agent_header=USER_AGENT,
@@ -92,14 +104,27 @@ class _Connect(connect):
     Connected sockets are not handed to it, because uvloop before 0.23 closes their descriptors twice if cancelled.
     """
 
-    def __init__(self, uri: str, *, names: _Names, tls: TLS, **options: Any) -> None:
+    def __init__(
+        self,
+        uri: str,
+        *,
+        names: _Names,
+        tls: TLS,
+        on_redirect: Callable[[str], Awaitable[None]],
+        **options: Any,
+    ) -> None:
         super().__init__(uri, **options)
         self._names = names
         self._tls = tls
+        self._on_redirect = on_redirect
+        self._opened = 0
 
     async def open_tcp_connection(self) -> ClientConnection:
         """Connect to the server that `ws_uri` names, with TLS if it says so."""
         server = self.ws_uri
+        if self._opened:
+            await self._on_redirect(self.uri)
+        self._opened += 1
         if not server.secure:
             return await self._open({})
         context = tls_context(self._tls)

@@ -26,6 +26,7 @@ from scaleout.worker.inlet import Inlet
 from scaleout.worker.links import endings
 from scaleout.worker.links.endings import Ending, Renegotiation
 from scaleout.worker.links.link import Link
+from scaleout.worker.links.offers import Offers
 from scaleout.worker.links.permits import Permits
 from scaleout.worker.links.producing import Producing
 from scaleout.worker.links.talk import Talk
@@ -87,7 +88,7 @@ class Session:
         self._talk = Talk(endpoint)
         self._backoff = BackoffState(endpoint.backoff, means.rng)
         self._breaker = Breaker(endpoint.quarantine.after, endpoint.quarantine.probe)
-        self._offers = _Offers(endpoint)
+        self._offers = Offers(endpoint)
         self._validity: validity.InvalidShare | None = None
         if endpoint.max_invalid is not None:
             limit = endpoint.max_invalid
@@ -192,10 +193,11 @@ class Session:
                 uri=self.uri,
                 subprotocols=self._offers.subprotocols,
                 compression=self._offers.compression,
+                on_redirect=permit.exchange,
             )
         except Exception as exc:
             permit.give_back()
-            return self._renegotiate(endings.of_attempt(exc, bool(self._offers.subprotocols)))
+            return self._renegotiate(endings.of_attempt(exc))
         except BaseException:
             permit.give_back()
             raise
@@ -230,10 +232,14 @@ class Session:
 
     def close(self, link: Link) -> None:
         """Forget a connection."""
+        self._forget(link)
+        link.let_go()
+
+    def _forget(self, link: Link) -> None:
         self._backoff.session_ended(asyncio.get_running_loop().time() - link.opened_at, link.messages)
         self._inlet.detach(link.connection)
-        self._links.remove(link)
-        link.let_go()
+        if link in self._links:  # a goodbye may have taken it
+            self._links.remove(link)
 
     def close_all(self) -> None:
         """Cut all connections."""
@@ -244,8 +250,9 @@ class Session:
         """Offer something else at the next connect; if there is nothing else to offer, it is a refusal."""
         if ending.renegotiation is None:
             return ending
-        if self._offers.change(ending.renegotiation):
-            self._log.info("negotiating anew, %s", ending.renegotiation.value)
+        tried = self._offers.change(ending.renegotiation)
+        if tried is not None:
+            self._log.info("negotiating anew, %s", tried)
             return Ending(Remedy.RETRY, ending.error, retry_after_s=ending.retry_after_s)
         return Ending(Remedy.REFUSED, ending.error, retry_after_s=ending.retry_after_s)
 
@@ -274,8 +281,7 @@ class Session:
 
     def _retire(self, link: Link) -> None:
         """Close a connection that another one has taken over from, in the background."""
-        self._links.remove(link)
-        self._inlet.detach(link.connection)
+        self._forget(link)
         farewell = asyncio.get_running_loop().create_task(self._bid_farewell(link))
         self._farewells.add(farewell)
         farewell.add_done_callback(self._farewells.discard)
@@ -337,7 +343,7 @@ class Session:
             self._on_change(self)
 
     def _look_for_recovery(self, now: float) -> None:
-        """A session that was acknowledged or brings data, and no more invalid messages than it may, is a good one."""
+        """A session is a good one if it was acknowledged, or brings data and few invalid messages."""
         link = self._links[0] if self._links else None
         if link is None or not link.is_ready or (self.endpoint.ready is None and not link.messages):
             return
@@ -377,7 +383,7 @@ class Session:
         """Unsubscribe and subscribe again: to these streams, or, without any, to all there is."""
         for link in self._links[:1]:
             try:
-                link.change_streams(streams or self.streams, streams or self.streams)
+                link.resubscribe(streams or self.streams)
             except SendError as exc:
                 self._log.warning("can't resubscribe: %s", exc)
 
@@ -399,34 +405,3 @@ class Session:
         await asyncio.gather(*self._farewells, *(link.hang_up(code) for link in links))
         for link in links:
             link.let_go()
-
-
-class _Offers:
-    """What is offered in the handshake; each renegotiation tries something else."""
-
-    def __init__(self, endpoint: Endpoint) -> None:
-        self._names = endpoint.subprotocols
-        self._only: int | None = None
-        self.compression = endpoint.compression == "deflate"
-        self.are_in_doubt = False
-        """Whether a session was given up for its invalid messages, and none since has been a good one."""
-
-    @property
-    def subprotocols(self) -> Sequence[str]:
-        """All of them at first, then one after the other."""
-        return self._names if self._only is None else (self._names[self._only],)
-
-    def change(self, renegotiation: Renegotiation) -> bool:
-        """Offer something else; False if there is nothing else to offer that hasn't been tried."""
-        if renegotiation is Renegotiation.AS_BEFORE:
-            was_in_doubt, self.are_in_doubt = self.are_in_doubt, True
-            return not was_in_doubt
-        if renegotiation is Renegotiation.WITHOUT_COMPRESSION:
-            was_offered, self.compression = self.compression, False
-            return was_offered
-        following = 0 if self._only is None else self._only + 1
-        if len(self._names) == 1 or following == len(self._names):
-            self._only = None
-            return False
-        self._only = following
-        return True

@@ -8,7 +8,14 @@ import time
 from enum import Enum
 
 from msgspec import Struct
-from websockets.exceptions import ConnectionClosed, InvalidStatus, NegotiationError, ProtocolError
+from websockets.exceptions import (
+    ConnectionClosed,
+    InvalidStatus,
+    InvalidURI,
+    NegotiationError,
+    ProtocolError,
+    SecurityError,
+)
 from websockets.frames import CloseCode
 
 from scaleout.core import remedies
@@ -17,6 +24,10 @@ from scaleout.secrets import redact_uri
 from scaleout.worker.words import text_of
 
 _NORMAL_CODES = (CloseCode.NORMAL_CLOSURE, CloseCode.NO_STATUS_RCVD)
+_STATUSES_OF_OFFERS = (400, 406, 426)
+"""By which servers say, too, that they don't like what is offered."""
+_BAD_REDIRECTS = (SecurityError, InvalidURI)
+"""What following a redirect raises: it leads in circles, away from TLS, or nowhere."""
 _URI = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://\S+")
 
 
@@ -24,7 +35,9 @@ class Renegotiation(Enum):
     """What to offer differently at the next connect."""
 
     WITHOUT_COMPRESSION = "without compression"
-    NEXT_SUBPROTOCOL = "with the next subprotocol"
+    NEXT_SUBPROTOCOL = "next subprotocol"
+    ANYTHING_ELSE = "anything else"
+    """The server doesn't say what it is that it doesn't like."""
     AS_BEFORE = "as before"
 
 
@@ -41,27 +54,27 @@ class Ending(Struct, frozen=True):
     renegotiation: Renegotiation | None = None
 
 
-def of_attempt(exc: Exception, offers_subprotocols: bool) -> Ending:
+def of_attempt(exc: Exception) -> Ending:
     """Why a connect failed."""
     error = f"can't connect: {words_of(exc)}"
     if isinstance(exc, NegotiationError):
-        return Ending(Remedy.SLOW_RETRY, error, renegotiation=_next_offer(offers_subprotocols))
+        is_subprotocol = "subprotocol" in str(exc)
+        what = Renegotiation.NEXT_SUBPROTOCOL if is_subprotocol else Renegotiation.WITHOUT_COMPRESSION
+        return Ending(Remedy.REFUSED, error, renegotiation=what)
     if isinstance(exc, InvalidStatus):
         response = exc.response
         remedy = remedies.for_status(response.status_code)
         asked = remedies.retry_after_s(response.headers.get("Retry-After", ""), time.time())
-        is_about_offers = response.status_code in (400, 406, 426)
+        may_be_the_offers = response.status_code in _STATUSES_OF_OFFERS
         return Ending(
             remedy,
             error + _said(response.body),
             retry_after_s=asked or 0.0,
-            renegotiation=_next_offer(offers_subprotocols) if is_about_offers else None,
+            renegotiation=Renegotiation.ANYTHING_ELSE if may_be_the_offers else None,
         )
+    if type(exc) in _BAD_REDIRECTS:
+        return Ending(Remedy.REFUSED, error)
     return Ending(Remedy.RETRY, error)
-
-
-def _next_offer(offers_subprotocols: bool) -> Renegotiation:
-    return Renegotiation.NEXT_SUBPROTOCOL if offers_subprotocols else Renegotiation.WITHOUT_COMPRESSION
 
 
 def _said(body: bytes | bytearray | None) -> str:

@@ -1,4 +1,4 @@
-"""One open connection: it subscribes, answers what the server asks, sorts out what is no data, and knows its end."""
+"""One open connection: it subscribes, answers what is asked, sorts out what is no data, and knows its end."""
 
 from __future__ import annotations
 
@@ -18,19 +18,17 @@ from scaleout.logs import EndpointLogger
 from scaleout.worker.connection import FeedConnection, Receiver
 from scaleout.worker.links import endings
 from scaleout.worker.links.endings import Ending
+from scaleout.worker.links.heartbeats import beat
 from scaleout.worker.links.outgoing import Outgoing, encode
 from scaleout.worker.links.permits import Permit
-from scaleout.worker.links.refusals import refusal_in
+from scaleout.worker.links.refusals import Refusal, refusal_in, text_in
+from scaleout.worker.links.stalls import GRACE_S, StallWatch, was_held
 from scaleout.worker.links.talk import Role, Talk
-from scaleout.worker.words import one_line
 
 GOODBYE_TIMEOUT_S = 1.0
 """How long a closing handshake of this side's may take, before the connection is cut."""
-LAG_S = 1.0
-"""A loop that was so late tells nothing about the server."""
-QUIET_S = 30.0
-"""Without data for so long a connection is called quiet, where `stale_after` doesn't say when."""
-LONGEST_WORDS = 200
+SEND_TIMEOUT_S = 10.0
+"""How long the server may take to read a subscription, before the connection is given up."""
 
 _decode = msgspec.json.Decoder().decode
 
@@ -40,7 +38,11 @@ def _nothing() -> None:
 
 
 class _RefusedError(Exception):
-    """The server refused a subscription; with its words."""
+    """The server refused a subscription."""
+
+    def __init__(self, refusal: Refusal) -> None:
+        super().__init__(refusal.words)
+        self.refusal = refusal
 
 
 class Link:
@@ -84,7 +86,7 @@ class Link:
         self._last_words = b""
         self._beating: asyncio.Task[None] | None = None
         self._hanging_up: asyncio.Task[None] | None = None
-        self._stall = _StallWatch(connection, self.opened_at)
+        self._stalls = StallWatch(connection, talk.endpoint.stale_after, self.opened_at)
         permit.attempt_ended()
         connection.connection_lost_waiter.add_done_callback(lambda _: self.on_event())
 
@@ -102,34 +104,45 @@ class Link:
         self.connection.deliver_to(self._take)
         endpoint = self._talk.endpoint
         try:
-            for message in self._talk.subscription(streams, cursor):
-                await self.outgoing.put(encode(message))
+            messages = [encode(message) for message in self._talk.subscription(streams, cursor)]
+        except SendError as exc:
+            self.fail(Ending(Remedy.REFUSED, f"can't subscribe: {exc}"))
+            return
+        try:
+            for message in messages:
+                await self.outgoing.put(message, SEND_TIMEOUT_S)
             if endpoint.ready is not None:
                 await self._wait_acknowledged(endpoint.ready.within)
-        except SendError:
-            return  # the connection's end says why
-        except _RefusedError as exc:
-            self.fail(Ending(Remedy.REFUSED, f"subscription refused: {exc}"))
+        except SendError as exc:
+            if self.outgoing.is_open:  # else the connection's end says why
+                self.fail(Ending(error=f"can't subscribe: the server {exc}"))
             return
-        if self._ending is None and self.outgoing.is_open:
+        except _RefusedError as exc:
+            self.fail(Ending(exc.refusal.remedy, f'subscription refused: "{exc}"'))
+            return
+        if not self.has_ended:
             self.is_ready = True
             if endpoint.heartbeat is not None and endpoint.heartbeat.send is not None:
                 self._beating = self._loop.create_task(
-                    self._beat(endpoint.heartbeat.send, endpoint.heartbeat.every)
+                    beat(endpoint.heartbeat, self.connection, self.outgoing, self._give_up, self._log)
                 )
 
     async def _wait_acknowledged(self, within_s: float) -> None:
         closed = asyncio.ensure_future(self.connection.wait_closed())
+        known = (self._acknowledged, closed)
         try:
-            await asyncio.wait(
-                (self._acknowledged, closed), timeout=within_s, return_when=asyncio.FIRST_COMPLETED
-            )
+            while not (self._acknowledged.done() or closed.done()):
+                asked_at = self._loop.time()
+                for timeout_s in (within_s, GRACE_S):
+                    await asyncio.wait(known, timeout=timeout_s, return_when=asyncio.FIRST_COMPLETED)
+                if not was_held(self.connection, asked_at):
+                    break
         finally:
             closed.cancel()
         if self._acknowledged.done():
             self._acknowledged.result()
-        elif not self.connection.close_code:
-            said = f'; the server\'s last words: "{_excerpt(self._last_words)}"' if self._last_words else ""
+        elif not closed.done():
+            said = f'; the server\'s last words: "{text_in(self._last_words)}"' if self._last_words else ""
             self.fail(Ending(Remedy.SLOW_RETRY, f"subscription not acknowledged within {within_s:g} s{said}"))
 
     def change_streams(self, add: Sequence[str], remove: Sequence[str]) -> None:
@@ -141,6 +154,15 @@ class Link:
         for message in self._talk.cancellation(remove) if remove else ():
             self.outgoing.send(encode(message))
         for message in self._talk.subscription(add, None) if add else ():
+            self.outgoing.send(encode(message))
+
+    def resubscribe(self, streams: Sequence[str]) -> None:
+        """Unsubscribe and subscribe again.
+
+        Raises:
+            SendError: it can't be sent.
+        """
+        for message in (*self._talk.cancellation(streams), *self._talk.subscription(streams, None)):
             self.outgoing.send(encode(message))
 
     # Receiving
@@ -189,11 +211,11 @@ class Link:
             case Role.READY if not self._acknowledged.done():
                 self._acknowledged.set_result(None)
             case Role.REFUSED:
-                said = refusal_in(payload) or _excerpt(payload)
+                refusal = refusal_in(payload) or Refusal(text_in(payload))
                 if self._acknowledged.done():
-                    self._log.warning('a subscription was refused: "%s"', said)
+                    self._log.warning('a subscription was refused: "%s"', refusal.words)
                 else:
-                    self._acknowledged.set_exception(_RefusedError(f'"{said}"'))
+                    self._acknowledged.set_exception(_RefusedError(refusal))
             case Role.GOODBYE:
                 self._log.info("the server says that it will close the connection")
                 self.said_goodbye = True
@@ -211,32 +233,7 @@ class Link:
         except SendError as exc:
             self._log.warning("can't reply: %s", exc)
 
-    # Heartbeats
-
-    async def _beat(self, message: JSONValue, every_s: float) -> None:
-        """Send heartbeats, and give the connection up when nothing at all comes back."""
-        heartbeat = self._talk.endpoint.heartbeat
-        assert heartbeat is not None
-        connection, loop = self.connection, self._loop
-        reads = connection.last_read_at
-        is_asked = False
-        while True:
-            due = loop.time() + every_s
-            await asyncio.sleep(every_s)
-            if is_asked and connection.last_read_at == reads and not connection.is_held:
-                if loop.time() - due > LAG_S:
-                    continue  # what has arrived meanwhile is still to be read
-                self.fail(
-                    Ending(error=f"connection given up: no answer to the heartbeat within {every_s:g} s")
-                )
-                return
-            reads = connection.last_read_at
-            try:
-                self.outgoing.send(encode(message), urgent=True)
-            except SendError as exc:
-                self._log.warning("can't send the heartbeat: %s", exc)
-                continue
-            is_asked = heartbeat.expect is not None
+    # Life
 
     def look(self, now: float, lag_s: float) -> Stall | None:
         """Whether data has stopped to come, and why; a stale connection is given up.
@@ -245,16 +242,16 @@ class Link:
             now: loop time.
             lag_s: how late the loop was.
         """
-        stale_after = self._talk.endpoint.stale_after
-        stall, quiet_s = self._stall.look(now, lag_s, self.messages)
-        if stale_after is not None and quiet_s >= stale_after and self.is_ready:
+        stall = self._stalls.look(now, lag_s, self.messages, self.is_ready)
+        if self._stalls.is_stale:
             what = "only heartbeats came" if stall is Stall.HEARTBEATS else "the server was silent"
-            self.fail(Ending(error=f"connection given up: no data for {stale_after:g} s, {what}"))
-        if stall in (Stall.SILENT, Stall.HEARTBEATS):
-            return stall if quiet_s >= (stale_after / 2 if stale_after is not None else QUIET_S) else None
+            self._give_up(f"no data for {self._talk.endpoint.stale_after:g} s, {what}")
         return stall
 
     # The end
+
+    def _give_up(self, reason: str) -> None:
+        self.fail(Ending(error=f"connection given up: {reason}"))
 
     def fail(self, ending: Ending) -> None:
         """End the connection from this side, for this reason."""
@@ -300,36 +297,3 @@ class Link:
         if self._acknowledged.done() and not self._acknowledged.cancelled():
             self._acknowledged.exception()
         self.connection.transport.abort()
-
-
-class _StallWatch:
-    """Tells the reasons apart for which no data comes; time in which this side can't read doesn't count."""
-
-    def __init__(self, connection: FeedConnection, now: float) -> None:
-        self._connection = connection
-        self._looked_at = self._data_at = self._life_at = now
-        self._messages = 0
-        self._reads = connection.last_read_at
-
-    def look(self, now: float, lag_s: float, messages: int) -> tuple[Stall | None, float]:
-        """Why there is no data, if there is none, and for how long in seconds."""
-        passed = now - self._looked_at
-        self._looked_at = now
-        if self._connection.last_read_at != self._reads:
-            self._reads = self._connection.last_read_at
-            self._life_at = now
-        if messages != self._messages:
-            self._messages = messages
-            self._data_at = now
-            return None, 0.0
-        if self._connection.is_held or lag_s >= LAG_S:
-            self._data_at += passed
-            self._life_at += passed
-            return (Stall.BACKPRESSURE if self._connection.is_held else Stall.LAG), 0.0
-        stall = Stall.HEARTBEATS if self._life_at > self._data_at else Stall.SILENT
-        return stall, now - self._data_at
-
-
-def _excerpt(payload: bytes) -> str:
-    text = one_line(payload.decode("utf-8", "replace"))
-    return text if len(text) <= LONGEST_WORDS else f"{text[:LONGEST_WORDS]}…"

@@ -16,9 +16,16 @@ class Permit:
     What is said about it is said once; a host without a budget isn't told anything.
     """
 
-    def __init__(self, ticket: int, report: Callable[[Report], None] | None) -> None:
+    def __init__(self, permits: Permits, ticket: int, report: Callable[[Report], None] | None) -> None:
+        self._permits = permits
         self._ticket = ticket
         self._report = report
+
+    async def exchange(self, uri: str) -> None:
+        """Give it back, and wait for one to connect elsewhere, as a redirect wants it."""
+        self.give_back()
+        other = await self._permits.obtain(uri)
+        self._ticket, self._report = other._ticket, other._report
 
     def attempt_ended(self) -> None:
         """The connection is open."""
@@ -64,7 +71,7 @@ class Permits:
         host = self.budget_of(uri)
         ticket = next(self._tickets)
         if host is None:
-            return Permit(ticket, None)
+            return Permit(self, ticket, None)
         granted = self._waiting[ticket] = asyncio.get_running_loop().create_future()
         self._report(Ask(ticket, host))
         try:
@@ -74,7 +81,7 @@ class Permits:
             raise
         finally:
             del self._waiting[ticket]
-        return Permit(ticket, self._report)
+        return Permit(self, ticket, self._report)
 
     def granted(self, ticket: int) -> None:
         """The supervisor has granted one."""

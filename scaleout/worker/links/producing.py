@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 
 from scaleout.context import Context
-from scaleout.errors import SendError
 from scaleout.hooks import Producer
 from scaleout.logs import EndpointLogger
 from scaleout.worker.links.outgoing import Outgoing, encode
@@ -36,15 +35,13 @@ class Producing:
 
     async def _keep_running(self, outgoing: Outgoing) -> None:
         delay_s = FIRST_DELAY_S
-        while True:
+        while outgoing.is_open:
             try:
                 await self._run(outgoing)
                 return
-            except SendError as exc:
-                if not outgoing.is_open:
-                    return  # it begins anew with the next connection
-                self._log.error("the producer made what can't be sent: %s", exc)
-            except Exception as exc:
+            except BaseException as exc:  # `sys.exit` in it must not end the worker
+                if _is_cancelled() or not outgoing.is_open:
+                    raise asyncio.CancelledError from None  # it begins anew with the next connection
                 words = text_of(exc)
                 said = f"{type(exc).__name__}: {words}" if words else type(exc).__name__
                 self._log.error("the producer failed, starting it again in %g s: %s", delay_s, said)
@@ -61,3 +58,8 @@ class Producing:
             close = getattr(messages, "aclose", None)
             if close is not None:
                 await close()
+
+
+def _is_cancelled() -> bool:
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0

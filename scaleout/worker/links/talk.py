@@ -52,8 +52,10 @@ class Talk:
 
     def subscription(self, streams: Sequence[str], cursor: str | int | float | None) -> Iterator[object]:
         """The messages that subscribe to these streams, from where the cursor stands."""
-        for message in self.endpoint.subscribe:
-            yield from _for_streams(_with_cursor(message, cursor), streams)
+        for template in self.endpoint.subscribe:
+            message = _with_cursor(template, cursor)
+            if message is not _ABSENT:
+                yield from _for_streams(message, streams)
 
     def cancellation(self, streams: Sequence[str]) -> Iterator[object]:
         """The messages that unsubscribe from these streams."""
@@ -120,19 +122,14 @@ _ABSENT = object()
 
 
 def _with_cursor(value: object, cursor: str | int | float | None) -> object:
-    """A copy with the cursor's value in the place of "{cursor}"; without a value, what would hold it is left out."""
-    filled = _fill_cursor(value, cursor)
-    return "" if filled is _ABSENT else filled
-
-
-def _fill_cursor(value: object, cursor: str | int | float | None) -> object:
+    """A copy with the cursor in the place of "{cursor}"; without one, what would hold it is left out."""
     if isinstance(value, str):
         if value == "{cursor}":
             return _ABSENT if cursor is None else cursor
         return value.replace("{cursor}", "" if cursor is None else str(cursor))
     if isinstance(value, Mapping):
-        items = {name: _fill_cursor(item, cursor) for name, item in value.items()}
+        items = {name: _with_cursor(item, cursor) for name, item in value.items()}
         return {name: item for name, item in items.items() if item is not _ABSENT}
     if isinstance(value, list | tuple):
-        return [item for item in (_fill_cursor(each, cursor) for each in value) if item is not _ABSENT]
+        return [item for item in (_with_cursor(each, cursor) for each in value) if item is not _ABSENT]
     return value
