@@ -59,6 +59,8 @@ def progress(supervisor: Supervisor, before: Counts, total: Counts, elapsed_s: f
         f"backlog {compact_bytes(backlog)}",
         f"{compact(total.dead_lettered)} dead letters",
     ]
+    if quarantined := states.count(EndpointState.QUARANTINED):
+        parts.append(f"{quarantined} quarantined")
     if ended := states.count(EndpointState.ENDED):
         parts.append(f"{ended} ended")
     if total.lost:

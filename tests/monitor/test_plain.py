@@ -40,6 +40,7 @@ def test_a_line_says_how_it_goes() -> None:
         ]
         made.endpoints[0].state = EndpointState.LIVE
         made.endpoints[1].state = EndpointState.ENDED
+        made.endpoints[2].state = EndpointState.QUARANTINED
         made.workers[1].state = WorkerState.READY
         made.workers[1].backlog_bytes = 2048
         made.aggregator.valve.close()
@@ -52,6 +53,7 @@ def test_a_line_says_how_it_goes() -> None:
             "1/2 workers",
             "backlog 2.0 KiB",
             "3 dead letters",
+            "1 quarantined",
             "1 ended",
             "7 lost",
             "sink lags",
@@ -105,6 +107,13 @@ def test_the_table_shows_the_busiest_first_and_adds_up() -> None:
     assert lines[3] == "quiet 10 8 2 0 0 2 live"
     assert lines[4] == "total 2,010 1,998 2 10 0 4"
     assert text.endswith("last errors:\n  busy: connection lost")
+
+
+def test_the_table_shows_who_is_quarantined() -> None:
+    made = EndpointSummary(Counts(), connects=0, state=EndpointState.QUARANTINED, last_error="HTTP 401")
+    text = final_table(Summary(2.0, (), 0.5, Counts(), {"locked": made}))
+    assert text.splitlines()[2].split()[-1] == "quarantined"
+    assert text.endswith("last errors:\n  locked: HTTP 401")
 
 
 def test_the_table_hides_no_message() -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from scaleout.config import Endpoint
 from scaleout.core.ledger import Counts
-from scaleout.core.lifecycle import EndpointState, WorkerState
+from scaleout.core.lifecycle import EndpointState, Stall, WorkerState
 from scaleout.core.wire import StateChange
 from scaleout.errors import IllegalTransitionError
 from scaleout.supervisor.status import EndpointStatus, EndpointSummary, Summary, WorkerStatus, WorkerSummary
@@ -46,6 +46,43 @@ def test_connects_are_counted_over_all_workers() -> None:
         status.lose_worker("killed by SIGKILL")
         assert status.state is EndpointState.WAITING
     assert (status.connects, status.last_error) == (4, "its worker died: killed by SIGKILL")
+
+
+def test_since_is_the_time_of_the_last_change_of_state(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = iter((100.0, 200.0, 300.0))
+    monkeypatch.setattr("scaleout.supervisor.status.time.time", lambda: next(clock))
+    status = endpoint()
+    assert status.since is None
+    status.take(change(EndpointState.CONNECTING))
+    status.take(change(EndpointState.QUARANTINED, 0, "HTTP 401"))
+    status.take(change(EndpointState.QUARANTINED, 0, "HTTP 401"))
+    assert status.since == 200.0
+    known = status.summary(Counts()).to_mapping()
+    assert (known["state"], known["since"], known["last_error"]) == ("quarantined", 200.0, "HTTP 401")
+    status.lose_worker("exit code 1")
+    assert status.since == 300.0
+
+
+def test_a_stall_is_known_until_it_ends_or_the_worker_does() -> None:
+    status = endpoint()
+    status.take(change(EndpointState.LIVE))
+    status.take(StateChange(0, EndpointState.LIVE, 1, None, Stall.HEARTBEATS))
+    assert status.summary(Counts()).to_mapping()["stall"] == "only heartbeats"
+    status.take(change(EndpointState.LIVE, 1))
+    assert status.summary(Counts()).to_mapping()["stall"] is None
+    status.take(StateChange(0, EndpointState.LIVE, 1, None, Stall.SILENT))
+    status.lose_worker("exit code 1")
+    assert status.stall is None
+
+
+def test_streams_that_have_changed_are_those_of_the_next_worker() -> None:
+    status = endpoint(endpoint=Endpoint(uri="ws://feed", streams=("a", "b")))
+    status.take(change(EndpointState.LIVE))
+    assert status.endpoint.streams == ("a", "b")
+    status.take(StateChange(0, EndpointState.LIVE, 1, None, streams=("a", "c")))
+    assert status.endpoint.streams == ("a", "c")
+    status.lose_worker("exit code 1")
+    assert status.endpoint.streams == ("a", "c")
 
 
 def test_an_endpoint_that_has_ended_does_not_care_for_its_worker() -> None:
@@ -86,7 +123,7 @@ def summary(counts: Counts) -> Summary:
 
 
 def test_the_summary_has_the_keys_of_its_contract() -> None:
-    ledger = {
+    law = {
         "received": 10,
         "delivered": 5,
         "filtered": 2,
@@ -95,9 +132,19 @@ def test_the_summary_has_the_keys_of_its_contract() -> None:
         "duplicates": 0,
         "lost": 2,
         "in_flight": 0,
+    }
+    besides = {
         "results": 7,
         "bytes": 99,
+        "retried": 0,
+        "gaps": 0,
+        "missed": 0,
+        "repeats": 0,
+        "backwards": 0,
+        "uncertain": 0,
     }
+    ledger = law | besides
+    known = {"connects": 3, "moves": 0, "state": "live", "stall": None, "since": None, "last_error": None}
     assert json.loads(msgspec.json.encode(summary(COUNTS).to_mapping())) == {
         "version": 1,
         "duration_s": 1.235,
@@ -106,10 +153,7 @@ def test_the_summary_has_the_keys_of_its_contract() -> None:
         "aggregator": {"cpu_s": 0.123},
         "workers": [{"id": 0, "cpu_s": 0.988, "restarts": 1, "received": 10}],
         "totals": ledger,
-        "endpoints": {
-            "feed": ledger
-            | {"connects": 3, "gaps": 0, "missed": 0, "moves": 0, "state": "live", "last_error": None}
-        },
+        "endpoints": {"feed": ledger | known},
     }
 
 
