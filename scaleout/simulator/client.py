@@ -24,6 +24,8 @@ from scaleout.simulator.records import ConnectionRecord, Cut, Ended
 from scaleout.simulator.watched import WatchedConnection
 
 _FLOOD_BYTES = 64 * 1024
+_FLOOD_FRAGMENTS = 200
+"""A tick's share is no more than so many bytes or fragments, so that a client can just keep up."""
 _FLOOD_BUFFER_BYTES = 2**20
 
 
@@ -323,7 +325,7 @@ class FeedClient:
     def _flood(self) -> None:
         if self._transport.get_write_buffer_size() < _FLOOD_BUFFER_BYTES:
             size = self.entrance.faults.fragment_bytes
-            self._write(fragments(max(1, _FLOOD_BYTES // (size + 2)), size))
+            self._write(fragments(min(_FLOOD_FRAGMENTS, max(1, _FLOOD_BYTES // size)), size))
 
     def _poison(self, data: bytes) -> None:
         self._write(data)

@@ -25,7 +25,7 @@ def simulator_of(**keys: Any) -> Simulator:
 
 
 def to(simulator: Simulator) -> connect:
-    return connect(simulator.endpoints[0].uri, proxy=None, compression=None)
+    return connect(simulator.endpoints[0].uri, proxy=None, compression=None, max_queue=None)
 
 
 async def receive(connection: ClientConnection, wanted: Callable[[Any], bool]) -> Any:
@@ -338,12 +338,13 @@ def test_a_deaf_server_leaves_what_it_is_sent(run: Run) -> None:
     async def scenario() -> None:
         keys = {"dialogue": Dialogue(deaf=True), "close_timeout": 0.1}
         async with simulator_of(**keys) as simulator:
-            async with connect(simulator.endpoints[0].uri, proxy=None, close_timeout=0.1) as connection:
+            async with to(simulator) as connection:
                 with pytest.raises(TimeoutError):
                     async with asyncio.timeout(0.5):
                         while True:
                             await connection.send("x" * 100_000)
                 assert json.loads(await connection.recv())["seq"] == 0
+                connection.transport.abort()
             (record,) = simulator.connections
             assert (record.inbound, record.received_count) == (0, 0)
 

@@ -106,7 +106,9 @@ def test_a_paused_process_can_be_ended() -> None:
 
 def test_records_with_all_their_fields_come_over(run: Run) -> None:
     async def scenario(simulator: SimulatorProcess) -> None:
-        async with connect(simulator.streams_uri + "?streams=feed0/feed1", proxy=None) as connection:
+        async with connect(
+            simulator.streams_uri + "?streams=feed0/feed1", proxy=None, max_queue=None
+        ) as connection:
             await connection.send("hello")
             await connection.recv()
         refused = simulator.stream_template.replace("{stream}", "feed7")
