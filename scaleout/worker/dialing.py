@@ -22,7 +22,7 @@ from scaleout.config import TLS, Endpoint
 from scaleout.worker.connection import FeedConnection
 
 CLOSE_TIMEOUT_S = 2.0
-"""How long a server may take to end a connection that is closed; a dead one never does, and the next connect waits."""
+"""How long a server may take to end a connection that is closed; the next connect waits for it, or for this."""
 DNS_TTL_S = 30.0
 """How long addresses are kept: the system's resolver doesn't say for how long they hold."""
 LEAST_SHARE_S = 2.0
