@@ -62,7 +62,7 @@ def test_a_bad_frame_comes_after_the_messages(kind: BadFrame, fragment_bytes: in
         async with Simulator(config) as simulator:
             got = 0
             async with connect(
-                simulator.endpoints[0].uri, proxy=None, compression=offered, max_size=20_000
+                simulator.endpoints[0].uri, proxy=None, compression=offered, max_size=20_000, max_queue=None
             ) as connection:
                 with pytest.raises(ConnectionClosed):
                     while True:
