@@ -11,7 +11,6 @@ from msgspec import Struct
 from websockets.frames import CloseCode
 
 from scaleout.config import Endpoint
-from scaleout.core import validity
 from scaleout.core.backoff import BackoffState
 from scaleout.core.breaker import Breaker
 from scaleout.core.frames import Kind
@@ -25,8 +24,10 @@ from scaleout.worker.gaps import GapWatch
 from scaleout.worker.inlet import Inlet
 from scaleout.worker.links import endings
 from scaleout.worker.links.endings import Ending, Renegotiation
+from scaleout.worker.links.invalid import InvalidWatch
 from scaleout.worker.links.link import Link
 from scaleout.worker.links.offers import Offers
+from scaleout.worker.links.openlinks import OpenLinks
 from scaleout.worker.links.permits import Permits
 from scaleout.worker.links.producing import Producing
 from scaleout.worker.links.talk import Talk
@@ -34,6 +35,9 @@ from scaleout.worker.resume import Resume
 from scaleout.worker.succession import Succession
 
 OnChange = Callable[["Session"], None]
+
+SETTLED_S = 5.0
+"""A server that refuses after the handshake does so within that time, whatever it sends before."""
 
 
 class Means(Struct):
@@ -89,17 +93,11 @@ class Session:
         self._backoff = BackoffState(endpoint.backoff, means.rng)
         self._breaker = Breaker(endpoint.quarantine.after, endpoint.quarantine.probe)
         self._offers = Offers(endpoint)
-        self._validity: validity.InvalidShare | None = None
-        if endpoint.max_invalid is not None:
-            limit = endpoint.max_invalid
-            self._validity = validity.InvalidShare(limit.share, limit.window)
-        self._undecodable = 0
-        self._links: list[Link] = []
-        """All that are open; the first one delivers."""
+        self._invalid = InvalidWatch(endpoint, inlet.books)
+        self._links = OpenLinks(inlet, self._backoff)
         self._wake = asyncio.Event()
         self._move = asyncio.Event()
         """Set to move to a fresh connection."""
-        self._farewells: set[asyncio.Task[None]] = set()
 
     def __repr__(self) -> str:
         return f"<Session {self.endpoint.name}: {self.state.value}, {self.connects} connects>"
@@ -204,8 +202,7 @@ class Session:
         self.connects += 1
         link = Link(connection, self._talk, permit, self._inlet.note_filtered, self._log)
         link.deliver_to(receiver)
-        self._links.append(link)
-        self._inlet.attach(connection)
+        self._links.add(link)
         if begins:
             self._begin()
         await link.subscribe(self.streams, self._resume.value if self._resume is not None else None)
@@ -214,8 +211,7 @@ class Session:
     def _begin(self) -> None:
         if self._resume is not None:
             self._resume.begin()
-        if self._validity is not None:
-            self._validity.reset()
+        self._invalid.reset()
         if self._watch is not None:
             self._watch.begin()
         if self.endpoint.ready is None:
@@ -225,26 +221,17 @@ class Session:
         """Wait for a connection's end; where that is cut short, the connection is left for `say_goodbye`."""
         ending = await link.wait_ended()
         if ending.remedy is not Remedy.REFUSED and ending.renegotiation is None:
-            # Nobody may have looked while it was open.
-            self._look_for_recovery(asyncio.get_running_loop().time())
+            self._look_for_recovery(is_settled=True)  # nobody may have looked while it was open
         self.close(link)
         return self._renegotiate(ending)
 
     def close(self, link: Link) -> None:
         """Forget a connection."""
-        self._forget(link)
-        link.let_go()
-
-    def _forget(self, link: Link) -> None:
-        self._backoff.session_ended(asyncio.get_running_loop().time() - link.opened_at, link.messages)
-        self._inlet.detach(link.connection)
-        if link in self._links:  # a goodbye may have taken it
-            self._links.remove(link)
+        self._links.close(link)
 
     def close_all(self) -> None:
         """Cut all connections."""
-        for link in tuple(self._links):
-            self.close(link)
+        self._links.close_all()
 
     def _renegotiate(self, ending: Ending) -> Ending:
         """Offer something else at the next connect; if there is nothing else to offer, it is a refusal."""
@@ -263,10 +250,12 @@ class Session:
         self._enter(EndpointState.LIVE)
         self._log.info("live")
         while (follower := await self._accompany(link)) is not None:
-            self._retire(link)
+            self._links.retire(link)
             link = follower
-        for other in [each for each in self._links if each is not link]:
-            self.close(other)
+            self._on_change(self)
+        for other in self._links:
+            if other is not link:
+                self.close(other)
         return await self._await_ending(link)
 
     async def _accompany(self, link: Link) -> Link | None:
@@ -279,20 +268,6 @@ class Session:
             if producing is not None:
                 producing.cancel()
 
-    def _retire(self, link: Link) -> None:
-        """Close a connection that another one has taken over from, in the background."""
-        self._forget(link)
-        farewell = asyncio.get_running_loop().create_task(self._bid_farewell(link))
-        self._farewells.add(farewell)
-        farewell.add_done_callback(self._farewells.discard)
-        self._on_change(self)
-
-    async def _bid_farewell(self, link: Link) -> None:
-        try:
-            await link.hang_up(CloseCode.NORMAL_CLOSURE)
-        finally:
-            link.let_go()
-
     def move(self) -> None:
         """Move to a fresh connection, make-before-break."""
         self._move.set()
@@ -300,18 +275,12 @@ class Session:
     # Receiving
 
     def deliver(self, payloads: list[bytes], joined: bytes, kind: Kind, received_at: int) -> None:
+        self._invalid.before()
         self._receive(payloads, joined, kind, received_at)
-        if self._validity is not None:
-            self._watch_validity(self._validity, len(payloads))
-
-    def _watch_validity(self, share: validity.InvalidShare, messages: int) -> None:
-        before, self._undecodable = self._undecodable, self._inlet.books.undecodable
-        invalid = min(messages, self._undecodable - before)
-        if share.note(asyncio.get_running_loop().time(), messages - invalid, invalid) and self._links:
-            limit = self.endpoint.max_invalid
-            assert limit is not None
-            error = f"connection given up: more than {limit.share:.3g} of the messages are invalid"
-            self._links[0].fail(Ending(Remedy.RETRY, error, renegotiation=Renegotiation.AS_BEFORE))
+        fault = self._invalid.after(len(payloads))
+        if fault is not None and self._links.first is not None:
+            error = f"connection given up: {fault}"
+            self._links.first.fail(Ending(error=error, renegotiation=Renegotiation.AS_BEFORE))
 
     def drop_duplicates(self, payloads: list[bytes]) -> None:
         """Count messages that another connection has delivered."""
@@ -321,6 +290,13 @@ class Session:
         """Count a move to another connection whose messages could not be aligned with the old one's."""
         self._log.warning("moved to a connection that has nothing in common with the one before: uncertain")
         self._inlet.note_uncertain()
+
+    def note_failure(self, ending: Ending) -> None:
+        """Tell that a connection which was to take over can't be opened, or has ended."""
+        if ending.error is not None:
+            self.last_error = self._log.redact(ending.error)
+            self._log.warning("no other connection takes over: %s", self.last_error)
+            self._on_change(self)
 
     @property
     def rng(self) -> Random:
@@ -334,21 +310,24 @@ class Session:
             now: loop time.
             lag_s: how late the loop was.
         """
-        stalls = [link.look(now, lag_s) for link in tuple(self._links)]
-        if self._breaker.refusals or self._offers.are_in_doubt:
-            self._look_for_recovery(now)
+        stalls = [link.look(now, lag_s) for link in self._links]
+        link = self._links.first
+        if link is not None:
+            self._look_for_recovery(is_settled=now - link.opened_at >= SETTLED_S)
         stall = stalls[0] if stalls and self.state is EndpointState.LIVE else None
         if stall is not self.stall:
             self.stall = stall
             self._on_change(self)
 
-    def _look_for_recovery(self, now: float) -> None:
+    def _look_for_recovery(self, is_settled: bool) -> None:
         """A session is a good one if it was acknowledged, or brings data and few invalid messages."""
-        link = self._links[0] if self._links else None
-        if link is None or not link.is_ready or (self.endpoint.ready is None and not link.messages):
+        link = self._links.first
+        if link is None or not link.is_ready or not (self._breaker.refusals or self._offers.are_in_doubt):
+            return
+        if self.endpoint.ready is None and not (link.messages and is_settled):
             return
         limit = self.endpoint.max_invalid
-        if limit is not None and now - link.opened_at < limit.window:
+        if limit is not None and asyncio.get_running_loop().time() - link.opened_at < limit.window:
             return
         self._offers.are_in_doubt = False
         if self._breaker.recovered():
@@ -363,9 +342,9 @@ class Session:
             SendError: there is none, or its peer doesn't read what it is sent.
         """
         try:
-            if not self._links:
+            if self._links.first is None:
                 raise SendError("is not connected")
-            self._links[0].outgoing.send(message)
+            self._links.first.outgoing.send(message)
         except SendError as exc:
             raise SendError(f"{self.endpoint.name} {exc}") from None
 
@@ -381,27 +360,23 @@ class Session:
 
     def resubscribe(self, streams: Sequence[str]) -> None:
         """Unsubscribe and subscribe again: to these streams, or, without any, to all there is."""
-        for link in self._links[:1]:
+        if self._links.first is not None:
             try:
-                link.resubscribe(streams or self.streams)
+                self._links.first.resubscribe(streams or self.streams)
             except SendError as exc:
                 self._log.warning("can't resubscribe: %s", exc)
 
     def reconnect(self, reason: str) -> None:
         """Give the connection up and open another."""
-        for link in self._links[:1]:
-            link.fail(Ending(error=f"connection given up: {reason}"))
+        if self._links.first is not None:
+            self._links.first.fail(Ending(error=f"connection given up: {reason}"))
 
     # The end
 
     def stop_receiving(self) -> None:
         """Receive nothing from now on."""
-        for link in self._links:
-            link.stop_receiving()
+        self._links.stop_receiving()
 
     async def say_goodbye(self, code: CloseCode = CloseCode.GOING_AWAY) -> None:
         """Close the connections there are, and cut them when the peer takes its time."""
-        links, self._links = self._links, []
-        await asyncio.gather(*self._farewells, *(link.hang_up(code) for link in links))
-        for link in links:
-            link.let_go()
+        await self._links.say_goodbye(code)

@@ -1,0 +1,49 @@
+"""Whether more of an endpoint's messages are invalid than it may have."""
+
+from __future__ import annotations
+
+import asyncio
+
+from scaleout.config import Endpoint
+from scaleout.core.validity import InvalidShare
+from scaleout.worker.books import Books
+
+
+class InvalidWatch:
+    """Follows the messages of one connection through the endpoint's books.
+
+    Where nothing is kept waiting, a message is decoded as it comes: so the books tell which connection brought an
+    invalid one. Under a policy that drops, it may be decoded later: then it counts for whichever brings the next.
+
+    Args:
+        endpoint: says how many there may be.
+        books: say how many could not be decoded.
+    """
+
+    def __init__(self, endpoint: Endpoint, books: Books) -> None:
+        self._books = books
+        self._limit = endpoint.max_invalid
+        self._is_decoded_at_once = endpoint.backpressure == "block"
+        self._undecodable = books.undecodable
+        self._share = InvalidShare(self._limit.share, self._limit.window) if self._limit else None
+
+    def reset(self) -> None:
+        """Begin anew, with another connection."""
+        self._undecodable = self._books.undecodable
+        if self._share is not None:
+            self._share.reset()
+
+    def before(self) -> None:
+        """Messages are about to be handed on."""
+        if self._is_decoded_at_once:
+            self._undecodable = self._books.undecodable
+
+    def after(self, messages: int) -> str | None:
+        """So many messages were handed on; what is wrong, if too many are invalid."""
+        if self._share is None or self._limit is None:
+            return None
+        before, self._undecodable = self._undecodable, self._books.undecodable
+        invalid = min(messages, self._undecodable - before)
+        if not self._share.note(asyncio.get_running_loop().time(), messages - invalid, invalid):
+            return None
+        return f"more than {self._limit.share:.3g} of the messages are invalid"

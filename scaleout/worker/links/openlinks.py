@@ -1,0 +1,80 @@
+"""The open connections of a session, in the order in which they took over, and their farewells."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+
+from websockets.frames import CloseCode
+
+from scaleout.core.backoff import BackoffState
+from scaleout.worker.inlet import Inlet
+from scaleout.worker.links.link import Link
+
+
+class OpenLinks:
+    """Holds them, and lets go of each in the way that its end calls for.
+
+    Args:
+        inlet: holds them back when there is too much to do.
+        backoff: is told how long they lived.
+    """
+
+    def __init__(self, inlet: Inlet, backoff: BackoffState) -> None:
+        self._inlet = inlet
+        self._backoff = backoff
+        self._links: list[Link] = []
+        self._farewells: set[asyncio.Task[None]] = set()
+
+    def __iter__(self) -> Iterator[Link]:
+        return iter(tuple(self._links))
+
+    @property
+    def first(self) -> Link | None:
+        """The one that delivers, if there is one."""
+        return self._links[0] if self._links else None
+
+    def add(self, link: Link) -> None:
+        """Hold one more."""
+        self._links.append(link)
+        self._inlet.attach(link.connection)
+
+    def close(self, link: Link) -> None:
+        """Cut a connection, if it isn't closed already."""
+        self._forget(link)
+        link.let_go()
+
+    def close_all(self) -> None:
+        """Cut all connections."""
+        for link in self:
+            self.close(link)
+
+    def retire(self, link: Link) -> None:
+        """Close a connection in good order, in the background."""
+        self._forget(link)
+        farewell = asyncio.get_running_loop().create_task(_bid_farewell(link, CloseCode.NORMAL_CLOSURE))
+        self._farewells.add(farewell)
+        farewell.add_done_callback(self._farewells.discard)
+
+    def stop_receiving(self) -> None:
+        """Receive nothing from now on."""
+        for link in self:
+            link.stop_receiving()
+
+    async def say_goodbye(self, code: CloseCode) -> None:
+        """Close all connections in good order, and cut them when the peer takes its time."""
+        links, self._links = self._links, []
+        await asyncio.gather(*self._farewells, *(_bid_farewell(link, code) for link in links))
+
+    def _forget(self, link: Link) -> None:
+        self._backoff.session_ended(asyncio.get_running_loop().time() - link.opened_at, link.messages)
+        self._inlet.detach(link.connection)
+        if link in self._links:  # a goodbye may have taken it
+            self._links.remove(link)
+
+
+async def _bid_farewell(link: Link, code: CloseCode) -> None:
+    try:
+        await link.hang_up(code)
+    finally:
+        link.let_go()
