@@ -166,7 +166,7 @@ def test_the_end_of_the_stream_comes_after_all_that_was_sent(run: Run, take: Tak
 
 def test_endless_fragments_do_not_hold_up_the_end(run: Run) -> None:
     async def scenario() -> None:
-        faults = Faults(bad_frame="endless_fragments")
+        faults = Faults(bad_frame="endless_fragments", fragment_bytes=60_000)
         async with (
             Simulator(SimulatorConfig(endpoints=1, rate=5000, faults=faults, close_timeout=0.1)) as simulator,
             connect(simulator.endpoints[0].uri, proxy=None, max_size=None, max_queue=None) as connection,
