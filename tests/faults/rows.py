@@ -73,6 +73,7 @@ BROKEN = ("quarantined after 2 refusals", "recovered from quarantine")
 IMPATIENT = {"open_timeout": 1.0}
 DEFLATE = {"compression": "deflate"}
 COMPRESSED = {"compression": True}
+PACED = {"firehose": False, "resume": False, "rate": 200.0}
 STALE = {"stale_after": 1.5}
 
 NETWORK: dict[str, Row] = {
@@ -122,17 +123,24 @@ NETWORK: dict[str, Row] = {
     "redirect, permanent": Row(
         None, Faults(bad_handshake="redirect", redirect_status=308), connects=1, pause=None
     ),
-    "redirect loop": Row(r"can't connect: .*redirects", _handshake("redirect_loop", 11), connects=1),
+    "redirect loop": Row(
+        r"can't connect: .*redirects", _handshake("redirect_loop", 11), connects=1, pause=LATE
+    ),
     "401": Row(
         r"can't connect: .*401.*Refused as asked",
         _refusal(401, 3),
         BREAKER,
+        PACED,
         connects=1,
         pause=LATE,
         says=BROKEN,
     ),
-    "403": Row(r"can't connect: .*403", _refusal(403, 3), BREAKER, connects=1, pause=LATE, says=BROKEN),
-    "404": Row(r"can't connect: .*404", _refusal(404, 3), BREAKER, connects=1, pause=LATE, says=BROKEN),
+    "403": Row(
+        r"can't connect: .*403", _refusal(403, 3), BREAKER, PACED, connects=1, pause=LATE, says=BROKEN
+    ),
+    "404": Row(
+        r"can't connect: .*404", _refusal(404, 3), BREAKER, PACED, connects=1, pause=LATE, says=BROKEN
+    ),
     "401, for good": Row(
         r"can't connect: .*401",
         _refusal(401, 1_000),
@@ -280,7 +288,7 @@ PROTOCOL: dict[str, Row] = {
         r"given up: more than 0\.05 of the messages are invalid",
         Faults(garbage_every=2),
         {"max_invalid": "5%/10s", "quarantine": {"after": 2, "probe": 60.0}},
-        {"firehose": False, "resume": False, "rate": 200.0, "count": 0},
+        {**PACED, "count": 0},
         connects=3,
         seen=1000,
         is_exact=False,

@@ -106,9 +106,24 @@ class Seen(NamedTuple):
         return [result.data.seq for result in self.results.get(endpoint, [])]
 
 
-def log_of(run: Launched) -> list[Line]:
-    """What was logged so far, but for a last line that isn't whole."""
-    return [_lines.decode(line) for line in run.stderr.splitlines(keepends=True) if line.endswith("}\n")]
+class Log:
+    """The log of a run, read as it grows."""
+
+    def __init__(self, run: Launched) -> None:
+        self.lines: list[Line] = []
+        self._file = (run.directory / "stderr.txt").open("rb")
+        self._rest = b""
+
+    def read(self) -> list[Line]:
+        """The lines that have come since the last call."""
+        *whole, self._rest = (self._rest + self._file.read()).split(b"\n")
+        lines = [_lines.decode(line) for line in whole]
+        self.lines += lines
+        return lines
+
+    def close(self) -> None:
+        """Read no more."""
+        self._file.close()
 
 
 class Matrix:
@@ -142,6 +157,8 @@ class Matrix:
             *({"name": name, "uri": uri} for name, uri in self.healthy.endpoints),
         ]
         self.run = Launched(directory, [str(self._config(directory))])
+        self.log = Log(self.run)
+        self._happened: Counter[tuple[str, str]] = Counter()
         self.peak_bytes = 0
         self.left: list[str] = []
         """Rows that aren't over."""
@@ -175,6 +192,7 @@ class Matrix:
         self.half_open.unpause()
         run.wait_until(self._is_over, WITHIN_S)
         code = run.stop()
+        self.log.read()
         lines = [_results.decode(line) for line in run.lines()]
         by_endpoint = {name: list[Result]() for name in run.summary["endpoints"]}
         for line in lines:
@@ -184,7 +202,7 @@ class Matrix:
         return Seen(
             code,
             run.summary,
-            log_of(run),
+            self.log.lines,
             by_endpoint,
             run.dead_letters(),
             connections,
@@ -196,15 +214,12 @@ class Matrix:
     def _follow(self) -> Counter[tuple[str, str]]:
         """Count what has happened to each endpoint; open the door that was closed, and look at the memory."""
         self.peak_bytes = max(self.peak_bytes, *map(peak_bytes, self.run.workers))
-        happened = Counter(
-            (line.endpoint, word)
-            for line in log_of(self.run)
-            for word, words in HAPPENINGS.items()
-            if line.message.startswith(words)
-        )
-        if happened["refused", "failed"] >= 2:
+        for line in self.log.read():
+            for word, words in HAPPENINGS.items():
+                self._happened[line.endpoint, word] += line.message.startswith(words)
+        if self._happened["refused", "failed"] >= 2:
             self.refusing.open()
-        return happened
+        return self._happened
 
     def _is_over(self) -> bool:
         """Whether all that is to happen has happened."""
@@ -262,6 +277,7 @@ def seen(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Seen]:
             print("still to come:", *matrix.left, sep="\n  ")
             raise
         finally:
+            matrix.log.close()
             matrix.run.kill()
     yield found
 
