@@ -89,6 +89,7 @@ __all__ = [
 ]
 
 _ON_DEMAND = {
+    "Control": "scaleout.control.client",
     "Gap": "scaleout.core.sequence",
     "Summary": "scaleout.supervisor.status",
     "load": "scaleout.loading",
