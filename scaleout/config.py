@@ -225,6 +225,9 @@ class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Worker processes; 0: as many as cores that this process may use, or as endpoints if they are fewer."""
     sink: tuple[str, ...] = ("-",)
     """Where results go: paths, `-` for standard output, or URIs."""
+    sink_backlog: int = 4 * 2**20
+    """Bytes waiting for the slowest sink above which no results are taken from the workers; it goes on at a quarter
+    of that."""
     envelope: bool = True
     """False writes results alone, without endpoint and receive time."""
     duration: float | None = None

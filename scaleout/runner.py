@@ -141,7 +141,7 @@ def _make_aggregator(config: Config, ledger: Ledger, on_sink_closed: Callable[[]
         limits = Limits(letters=config.max_dead_letters, bytes=config.max_dead_letter_bytes)
         sink = StoreSink(Path(config.dead_letters), limits)
         dead_letters = DeadLetters(SinkWriter(sink, on_sink_closed), names)
-    return Aggregator(ledger, writers, dead_letters)
+    return Aggregator(ledger, writers, dead_letters, config.sink_backlog)
 
 
 def check_dead_letters(config: Config) -> None:

@@ -314,6 +314,7 @@ ENDPOINT_KEYS: Mapping[str, Reader] = {
 RUN_KEYS: Mapping[str, Reader] = {
     "workers": leaf(whole_number("processes")),
     "sink": array(sink, "texts", or_one=True),
+    "sink_backlog": leaf(size),
     "envelope": leaf(truth),
     "duration": leaf(seconds(zero=False)),
     "limit": leaf(whole_number("messages")),

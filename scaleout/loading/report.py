@@ -16,6 +16,7 @@ FORMATS = {
 }
 
 _DEFAULTS = Endpoint(uri="")
+_BACKLOG = Config().sink_backlog
 
 
 def report(config: Config, processors: Mapping[str, Processor], workers: int) -> str:
@@ -33,6 +34,7 @@ def report(config: Config, processors: Mapping[str, Processor], workers: int) ->
         ("endpoints", str(count)),
         ("workers", str(workers) + (" (by default)" if config.workers == 0 else "")),
         ("sinks", ", ".join("standard output" if sink == "-" else redact_uri(sink) for sink in config.sink)),
+        ("sink backlog", "" if config.sink_backlog == _BACKLOG else format_size(config.sink_backlog)),
         ("records", "with endpoint and receive time" if config.envelope else "the result alone"),
         ("ends", _end(config)),
         ("summary", config.summary or ""),

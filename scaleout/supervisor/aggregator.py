@@ -6,15 +6,16 @@ import asyncio
 from collections.abc import Callable, Sequence
 
 from scaleout.channel import Channel
+from scaleout.config import Config
 from scaleout.core.ledger import Ledger
 from scaleout.core.wire import Batch, Result
 from scaleout.supervisor.deadletters import DeadLetters
 from scaleout.supervisor.writer import SinkWriter
 from scaleout.valve import Valve
 
-HIGH_WATER_BYTES = 4 * 2**20
-"""With so much waiting for a sink, no worker's results are read."""
-LOW_WATER_BYTES = 2**20
+HIGH_WATER_BYTES = Config().sink_backlog
+LOW_WATER_SHARE = 4
+"""What waits goes down to that part before the workers' results are read again."""
 
 
 class Aggregator:
@@ -24,14 +25,21 @@ class Aggregator:
         ledger: the books.
         writers: the way to each sink.
         dead_letters: where dead letters go; None: they are only counted.
+        high_water_bytes: with more waiting for a sink, no worker's results are read.
     """
 
     def __init__(
-        self, ledger: Ledger, writers: Sequence[SinkWriter], dead_letters: DeadLetters | None
+        self,
+        ledger: Ledger,
+        writers: Sequence[SinkWriter],
+        dead_letters: DeadLetters | None,
+        high_water_bytes: int = HIGH_WATER_BYTES,
     ) -> None:
         self.ledger = ledger
         self._writers = writers
         self._dead_letters = dead_letters
+        self._high_water_bytes = high_water_bytes
+        self._low_water_bytes = high_water_bytes // LOW_WATER_SHARE
         self._batches = 0
         self.on_written: Callable[[int, Batch], None] = lambda number, batch: None
         """Called with each batch that is in all sinks, and its number in the order of arrival."""
@@ -71,9 +79,9 @@ class Aggregator:
 
     def _regulate(self) -> None:
         pending = self.pending_bytes
-        if pending > HIGH_WATER_BYTES:
+        if pending > self._high_water_bytes:
             self.valve.close()
-        elif pending < LOW_WATER_BYTES:
+        elif pending <= self._low_water_bytes:
             self.valve.open()
 
     # The end

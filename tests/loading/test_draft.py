@@ -57,6 +57,7 @@ def test_a_full_file(tmp_path: Path) -> None:
         f"""
         workers = 4
         sink = ["{tmp_path}/trades.jsonl", "-"]
+        sink_backlog = "1MiB"
         envelope = false
         duration = "1.5m"
         limit = 1000
@@ -110,6 +111,7 @@ def test_a_full_file(tmp_path: Path) -> None:
         backoff=backoff,
     )
     assert (config.workers, config.duration, config.limit, config.envelope) == (4, 90.0, 1000, False)
+    assert config.sink_backlog == 2**20
     assert config.sink == (f"{tmp_path}/trades.jsonl", "-")
     assert config.secrets == ("swordfish",)
 

@@ -58,6 +58,12 @@ def test_columns_are_aligned() -> None:
     assert all(line == line.rstrip() for line in lines)
 
 
+def test_a_sink_backlog_is_shown_where_it_is_set() -> None:
+    endpoints = (Endpoint(name="a", uri="ws://h"),)
+    assert "sink backlog  256KiB\n" in report(Config(endpoints=endpoints, sink_backlog=2**18), {}, 1)
+    assert "sink backlog" not in report(Config(endpoints=endpoints), {}, 1)
+
+
 def test_every_setting_can_be_written() -> None:
     endpoint = Endpoint(
         name="a",

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import Any, cast
 
+import pytest
+
 from scaleout.channel import Channel
 from scaleout.core.ledger import Entry, Ledger
 from scaleout.core.wire import Batch, DeadLetter, Result
@@ -130,6 +132,24 @@ def test_a_sink_that_lags_holds_all_workers_back(run: Run, scripted_sink: MakeSi
         await aggregator.drain()
         assert not (early.is_held or late.is_held or aggregator.valve.is_closed)
         assert ledger.total().in_flight == 0
+        await aggregator.close(10)
+
+    run(scenario())
+
+
+@pytest.mark.parametrize("high_water_bytes", [1, 100, 2**20])
+def test_how_much_may_wait_is_settable(run: Run, scripted_sink: MakeSink, high_water_bytes: int) -> None:
+    async def scenario() -> None:
+        sink = scripted_sink()
+        sink.gate.clear()
+        aggregator = Aggregator(Ledger(), [writer_to(sink)], None, high_water_bytes)
+        aggregator.take(1, Batch((ENTRY,)), memoryview(b"x" * high_water_bytes))
+        assert not aggregator.valve.is_closed
+        aggregator.take(1, Batch((ENTRY,)), memoryview(b"x"))
+        assert aggregator.valve.is_closed
+        sink.gate.set()
+        await aggregator.drain()
+        assert not aggregator.valve.is_closed
         await aggregator.close(10)
 
     run(scenario())
