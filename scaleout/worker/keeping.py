@@ -205,7 +205,7 @@ def _always_none(payloads: list[bytes]) -> Iterable[object]:
 def key_reader(path: Path) -> KeysOf:
     """A reader of the field at a path, of messages in JSON; None where there is no such field.
 
-    It skips all other fields, unless the path may lead through an array or the field is no text and no integer.
+    It skips all other fields, unless the path may lead through an array or the field is no text and no number.
     """
 
     def read_any(payload: bytes) -> object:
@@ -229,7 +229,7 @@ def key_reader(path: Path) -> KeysOf:
 
 
 def _struct_with(path: Path) -> object:
-    kind: object = str | int | None
+    kind: object = str | int | float | None
     default: object = None
     for name in reversed(path.parts):
         made = msgspec.defstruct(
