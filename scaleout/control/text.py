@@ -9,7 +9,6 @@ from scaleout.core.lifecycle import EndpointState
 from scaleout.monitor.text import compact, compact_bytes, plural, table
 
 LONGEST_REASON = 100
-_HEALTHY = (EndpointState.LIVE.value, EndpointState.WAITING.value)
 
 
 def status_text(status: Status, now: float) -> str:
@@ -49,7 +48,7 @@ def _with_text_at_the_end(header: tuple[str, ...], rows: Sequence[tuple[str, ...
 
 def _reason(endpoint: EndpointView) -> str:
     """Why it brings no data; nothing where it does."""
-    reason = endpoint.stall if endpoint.state in _HEALTHY else endpoint.reason
+    reason = endpoint.stall if endpoint.state == EndpointState.LIVE.value else endpoint.reason
     text = printable(reason or "")
     return text if len(text) <= LONGEST_REASON else f"{text[:LONGEST_REASON]}…"
 

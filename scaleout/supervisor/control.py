@@ -153,6 +153,7 @@ class _Clients:
         self._decoder: msgspec.json.Decoder[AnyRequest] = msgspec.json.Decoder(AnyRequest)
         self._encoder = msgspec.json.Encoder()
         self._tasks: set[asyncio.Task[None]] = set()
+        self._is_closed = False
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Stay with a client until it leaves."""
@@ -160,6 +161,8 @@ class _Clients:
         assert task is not None
         self._tasks.add(task)
         try:
+            if self._is_closed:
+                return
             if len(self._tasks) > MAX_CONNECTIONS:
                 await self._reply(writer, Refused(problem="too many clients at once: try again"))
                 return
@@ -197,6 +200,7 @@ class _Clients:
 
     async def dismiss(self) -> None:
         """Let all of them go."""
+        self._is_closed = True
         tasks = tuple(self._tasks)
         for task in tasks:
             task.cancel()

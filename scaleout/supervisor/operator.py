@@ -182,7 +182,7 @@ class Operator:
     async def _ask(self, status: EndpointStatus, command: Callable[[int], Command]) -> str | None:
         if status.state is EndpointState.ENDED:
             why = f": {status.last_error}" if status.last_error is not None else ""
-            return f"{status.endpoint.name} has ended for good{why}"
+            return f"it has ended for good{why}"
         return await self._supervisor.ask(status.slot, command)
 
 

@@ -59,7 +59,7 @@ def test_quarantined_seen_and_released(launch: Launch) -> None:
     good = SimulatorConfig(endpoints=1, rate=500)
     bad = SimulatorConfig(endpoints=1, rate=500, faults=Faults(refuse_first=2, refuse_status=401))
     with SimulatorProcess(good) as feed, SimulatorProcess(bad) as locked:
-        endpoints = [
+        endpoints: list[Mapping[str, object]] = [
             {"name": "good", "uri": feed.endpoints[0].uri},
             {
                 "name": "locked",

@@ -1,0 +1,163 @@
+"""What a client makes of sockets that are missing, stale, foreign, silent or talk nonsense."""
+
+from __future__ import annotations
+
+import os
+import re
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from scaleout.control.client import Control
+from scaleout.control.messages import MAX_REQUEST_BYTES
+from scaleout.errors import ControlError
+
+Serve = Callable[[Callable[[socket.socket], None]], Control]
+
+
+@pytest.fixture(autouse=True)
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Paths of sockets are short: be where they are."""
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture
+def serve() -> Iterator[Serve]:
+    """Serves one client in a thread, as it is told to; what is left of a conversation ends with the test."""
+    listener = socket.socket(socket.AF_UNIX)
+    threads: list[threading.Thread] = []
+    ended = threading.Event()
+
+    def start(talk: Callable[[socket.socket], None]) -> Control:
+        listener.bind("s")
+        listener.listen()
+
+        def run() -> None:
+            connection, _ = listener.accept()
+            with connection:
+                talk(connection)
+                if connection.fileno() >= 0:
+                    ended.wait(30)
+
+        threads.append(threading.Thread(target=run))
+        threads[0].start()
+        return Control("s", timeout_s=5.0)
+
+    yield start
+    ended.set()
+    listener.close()
+    for thread in threads:
+        thread.join(30)
+        assert not thread.is_alive()
+
+
+def says(control: Control, problem: str) -> None:
+    with pytest.raises(ControlError, match=re.escape(problem)) as caught:
+        control.status()
+    assert "\n" not in str(caught.value)
+
+
+def test_no_socket() -> None:
+    says(Control("s"), "there is no s: no run has its control socket there")
+    says(Control("no/s"), "there is no no/s")
+
+
+def test_not_a_socket(tmp_path: Path) -> None:
+    Path("file").touch()
+    says(Control("file"), "file isn't a socket")
+    says(Control(tmp_path), f"{tmp_path} isn't a socket")
+    says(Control("file/s"), "file/s can't be used: Not a directory")
+    says(Control("a\0b"), "can't be used")
+
+
+def test_a_path_that_is_too_long() -> None:
+    says(Control("x" * 120), "a socket's path has at most")
+
+
+def test_nobody_listens() -> None:
+    with socket.socket(socket.AF_UNIX) as stale:
+        stale.bind("s")
+    says(Control("s"), "nobody listens at s: its run has ended")
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may connect to anything")
+def test_not_allowed(serve: Serve) -> None:
+    with socket.socket(socket.AF_UNIX) as foreign:
+        foreign.bind("s")
+        foreign.listen()
+        Path("s").chmod(0)
+        says(Control("s"), "s can be used by the user of its run alone")
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [b"HTTP/1.1 400 Bad Request\r\n\r\n", b"{}\n", b'{"reply":"done"}\n', b'{"reply":"status"}\n', b"\xff\n"],
+)
+def test_nonsense(serve: Serve, answer: bytes) -> None:
+    control = serve(lambda connection: connection.sendall(answer))
+    says(control, "what listens at s doesn't answer as a run of this version of scaleout does")
+
+
+def test_half_an_answer(serve: Serve) -> None:
+    def talk(connection: socket.socket) -> None:
+        connection.recv(100)
+        connection.sendall(b'{"reply":')
+        connection.close()
+
+    says(serve(talk), "doesn't answer as a run")
+
+
+def test_hanging_up(serve: Serve) -> None:
+    def talk(connection: socket.socket) -> None:
+        connection.recv(100)
+        connection.close()
+
+    says(serve(talk), "the run at s ended before it answered")
+
+
+def test_a_refusal_while_the_request_is_still_being_sent(serve: Serve) -> None:
+    def talk(connection: socket.socket) -> None:
+        connection.sendall(b'{"reply":"refused","problem":"too long"}\n')
+        connection.close()
+
+    control = serve(talk)
+    with pytest.raises(ControlError, match=r"^too long$"):
+        control.send("a", "x" * MAX_REQUEST_BYTES)
+
+
+def test_silence(serve: Serve) -> None:
+    control = serve(lambda connection: None)
+    control.timeout_s = 0.05
+    says(control, "no answer at s within 0.05 s")
+
+
+def test_an_answer_that_trickles_in_has_the_same_time(serve: Serve) -> None:
+    over = threading.Event()
+
+    def talk(connection: socket.socket) -> None:
+        while not over.wait(0.01):
+            connection.sendall(b" ")
+
+    control = serve(talk)
+    control.timeout_s = 0.1
+    try:
+        says(control, "no answer at s within 0.1 s")
+    finally:
+        over.set()
+
+
+def test_an_answer_in_pieces(serve: Serve) -> None:
+    def talk(connection: socket.socket) -> None:
+        connection.recv(100)
+        for byte in b'{"reply":"resumed","endpoints":["a"]}\n':
+            connection.sendall(bytes([byte]))
+
+    assert serve(talk).resume() == ("a",)
+
+
+def test_half_a_character() -> None:
+    with pytest.raises(ControlError, match="half a character"):
+        Control("s").send("a", "\ud800")

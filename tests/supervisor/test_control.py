@@ -1,0 +1,364 @@
+"""The control socket: private, never two of them, and whatever comes in harms nobody."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import socket
+import stat
+from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+import uvloop
+
+from scaleout.control.messages import (
+    MAX_REQUEST_BYTES,
+    AnyReply,
+    AnyRequest,
+    Done,
+    Refused,
+    Resume,
+    Resumed,
+    Send,
+)
+from scaleout.errors import ConfigError, ControlError
+from scaleout.supervisor import control
+from scaleout.supervisor.control import listening, serving
+
+Run = Callable[[Awaitable[Any]], Any]
+REPLIES: msgspec.json.Decoder[AnyReply] = msgspec.json.Decoder(AnyReply)
+
+
+@pytest.fixture(params=[asyncio.new_event_loop, uvloop.new_event_loop], ids=["asyncio", "uvloop"])
+def run(request: pytest.FixtureRequest) -> Run:
+    """Runs a coroutine to its end on either loop, but no longer than 30 s."""
+
+    async def bounded(awaitable: Awaitable[Any]) -> Any:
+        return await asyncio.wait_for(awaitable, 30)
+
+    def run(awaitable: Awaitable[Any]) -> Any:
+        with asyncio.Runner(loop_factory=request.param) as runner:
+            return runner.run(bounded(awaitable))
+
+    return run
+
+
+@pytest.fixture(autouse=True)
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Paths of sockets are short: be where they are."""
+    monkeypatch.chdir(tmp_path)
+
+
+# The socket file
+
+
+@pytest.mark.parametrize("umask", [0o000, 0o777])
+def test_private_from_the_first_moment(umask: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    modes: list[int] = []
+    bind = socket.socket.bind
+
+    def bind_and_look(listener: socket.socket, path: str) -> None:
+        bind(listener, path)
+        modes.append(stat.S_IMODE(Path(path).stat().st_mode))
+
+    monkeypatch.setattr(socket.socket, "bind", bind_and_look)
+    before = os.umask(umask)
+    try:
+        with listening("s"):
+            assert stat.S_IMODE(Path("s").stat().st_mode) == 0o600
+    finally:
+        os.umask(before)
+    assert modes == [0o600 & ~umask]
+
+
+def test_private_where_sockets_have_no_mode_of_their_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(descriptor: int, mode: int) -> None:
+        raise OSError(22, "Invalid argument")
+
+    monkeypatch.setattr(os, "fchmod", refuse)
+    before = os.umask(0)
+    try:
+        with listening("s"):
+            assert stat.S_IMODE(Path("s").stat().st_mode) == 0o600
+        assert os.umask(0) == 0
+    finally:
+        os.umask(before)
+
+
+def test_removed_at_the_end_however_it_comes() -> None:
+    with contextlib.suppress(KeyError), listening("s"):
+        raise KeyError
+    assert not Path("s").exists()
+
+
+def test_another_ones_socket_is_left_alone() -> None:
+    with listening("s"):
+        Path("s").unlink()
+        Path("s").write_text("somebody else's")
+    assert Path("s").read_text() == "somebody else's"
+    Path("s").unlink()
+    with listening("s"):
+        Path("s").unlink()
+
+
+def test_a_stale_one_is_replaced() -> None:
+    with socket.socket(socket.AF_UNIX) as gone:
+        gone.bind("s")
+    with listening("s") as listener, socket.socket(socket.AF_UNIX) as client:
+        assert listener is not None
+        client.connect("s")
+
+
+def refused(path: str) -> str:
+    with pytest.raises(ConfigError) as caught, listening(path):
+        pass
+    assert [fault.key for fault in caught.value.faults] == ["control"]
+    return caught.value.faults[0].problem
+
+
+def test_a_live_one_is_not() -> None:
+    with listening("s"), socket.socket(socket.AF_UNIX) as client:
+        assert "another run listens at s" in refused("s")
+        client.connect("s")
+
+
+def test_one_with_a_full_queue_is_live() -> None:
+    with contextlib.ExitStack() as stack:
+        busy = stack.enter_context(socket.socket(socket.AF_UNIX))
+        busy.bind("s")
+        busy.listen(0)
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                client = stack.enter_context(socket.socket(socket.AF_UNIX))
+                client.setblocking(False)
+                client.connect("s")
+        control_probe, control.PROBE_S = control.PROBE_S, 0.01
+        try:
+            assert "another run listens at s" in refused("s")
+        finally:
+            control.PROBE_S = control_probe
+
+
+def test_places_where_it_can_not_be() -> None:
+    Path("file").touch()
+    assert "isn't a socket" in refused("file")
+    assert "at most" in refused("x" * 200)
+    assert "no directory" in refused("no/s")
+    assert Path("file").exists()
+
+
+def test_no_path_no_socket() -> None:
+    with listening(None) as listener:
+        assert listener is None
+    assert list(Path().iterdir()) == []
+
+
+# The conversation
+
+
+async def answer(request: AnyRequest) -> AnyReply:
+    """Stands in the place of the run: `resume` answers with its names, and `send` does as the text says."""
+    if isinstance(request, Resume):
+        return Resumed(endpoints=request.endpoints)
+    assert isinstance(request, Send)
+    if request.text == "refuse":
+        raise ControlError("no")
+    if request.text == "fail":
+        raise KeyError("oh")
+    if request.text == "hang":
+        await asyncio.Event().wait()
+    return Done()
+
+
+class Client:
+    """Talks to the socket."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.reader = reader
+        self.writer = writer
+
+    @classmethod
+    async def connect(cls) -> Client:
+        return cls(*await asyncio.open_unix_connection("s", limit=2**26))
+
+    async def ask(self, line: bytes) -> AnyReply:
+        self.writer.write(line)
+        return REPLIES.decode(await self.reader.readline())
+
+    async def resume(self, name: str = "a") -> AnyReply:
+        return await self.ask(msgspec.json.encode(Resume(endpoints=(name,))) + b"\n")
+
+    async def send(self, text: str) -> AnyReply:
+        return await self.ask(msgspec.json.encode(Send(endpoint="a", text=text)) + b"\n")
+
+    def close(self) -> None:
+        self.writer.transport.abort()
+
+
+@contextlib.asynccontextmanager
+async def served(clients: int = 1) -> AsyncIterator[list[Client]]:
+    with listening("s") as listener:
+        async with serving(listener, answer):
+            made = [await Client.connect() for _ in range(clients)]
+            try:
+                yield made
+            finally:
+                for client in made:
+                    client.close()
+
+
+def test_one_reply_for_each_request_in_order(run: Run) -> None:
+    async def scenario() -> None:
+        async with served() as (client,):
+            client.writer.write(b"".join(msgspec.json.encode(Resume(endpoints=(n,))) + b"\n" for n in "abc"))
+            lines = [await client.reader.readline() for _ in "abc"]
+            assert [msgspec.json.decode(line)["endpoints"] for line in lines] == [["a"], ["b"], ["c"]]
+            assert await client.send("refuse") == Refused(problem="no")
+            assert await client.send("well") == Done()
+
+    run(scenario())
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        b"hello?\n",
+        b"\n",
+        b"\xff\xfe\n",
+        b"null\n",
+        b'{"command":"rm -rf"}\n',
+        b'{"command":"send","endpoint":"a","text":"\\ud800"}\n',
+        b"[" * 100_000 + b"\n",
+        b'{"command":"resume","endpoints":' + b"[" * 100_000 + b"\n",
+    ],
+)
+def test_nonsense_is_answered_and_forgotten(run: Run, line: bytes) -> None:
+    async def scenario() -> None:
+        async with served() as (client,):
+            reply = await client.ask(line)
+            assert isinstance(reply, Refused) and "this is no request" in reply.problem
+            assert len(reply.problem) < 300
+            assert await client.resume() == Resumed(endpoints=("a",))
+
+    run(scenario())
+
+
+def test_a_line_that_is_too_long_is_skipped(run: Run) -> None:
+    async def scenario() -> None:
+        async with served(2) as (client, other):
+            client.writer.write(b"x" * 5_000_000)
+            assert await other.resume() == Resumed(endpoints=("a",))
+            reply = await client.ask(b"x" * 5_000_000 + b"\n")
+            assert reply == Refused(problem=f"a request has at most {MAX_REQUEST_BYTES} bytes")
+            assert await client.resume() == Resumed(endpoints=("a",))
+
+    run(scenario())
+
+
+def test_a_request_as_long_as_it_may_be(run: Run) -> None:
+    async def scenario() -> None:
+        async with served() as (client,):
+            overhead = len(msgspec.json.encode(Send(endpoint="a", text=""))) + 1
+            assert await client.send("x" * (MAX_REQUEST_BYTES - overhead)) == Done()
+
+    run(scenario())
+
+
+def test_a_last_line_without_its_end_counts(run: Run) -> None:
+    async def scenario() -> None:
+        async with served() as (client,):
+            client.writer.write(b'{"command":"resume"}')
+            client.writer.write_eof()
+            assert await client.reader.read() == b'{"reply":"resumed","endpoints":[]}\n'
+
+    run(scenario())
+
+
+def test_internal_errors_are_told_without_their_words(run: Run, caplog: pytest.LogCaptureFixture) -> None:
+    async def scenario() -> None:
+        async with served() as (client,):
+            assert await client.send("fail") == Refused(problem="internal error: KeyError")
+            assert await client.send("well") == Done()
+
+    run(scenario())
+    assert "internal error while a request was answered" in caplog.text
+
+
+def test_those_who_leave_or_hang_hold_nobody_up(run: Run) -> None:
+    async def scenario() -> None:
+        async with served(4) as (hangs, leaves, silent, client):
+            hangs.writer.write(b'{"command":"send","endpoint":"a","text":"hang"}\n')
+            leaves.writer.write(b'{"command":"resume"')
+            leaves.close()
+            assert silent.writer is not None
+            assert await client.resume() == Resumed(endpoints=("a",))
+
+    run(scenario())
+
+
+def test_who_does_not_read_is_let_go(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(control, "TAKE_S", 0.05)
+
+    async def scenario() -> None:
+        async with served(2) as (greedy, client):
+            greedy.reader._transport.pause_reading()  # type: ignore[attr-defined]
+            request = msgspec.json.encode(Resume(endpoints=("x" * 1_000_000,))) + b"\n"
+            greedy.writer.writelines([request] * 5)
+            with contextlib.suppress(ConnectionError):
+                async with asyncio.timeout(20):
+                    while not greedy.writer.transport.is_closing():
+                        assert await client.resume() == Resumed(endpoints=("a",))
+                        greedy.writer.write(b"\n")
+                        await greedy.writer.drain()
+
+    run(scenario())
+
+
+def test_who_asks_nothing_is_let_go(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(control, "IDLE_S", 0.05)
+
+    async def scenario() -> None:
+        async with served() as (client,):
+            assert await client.reader.read() == b""
+
+    run(scenario())
+
+
+def test_many_clients_at_once(run: Run) -> None:
+    async def scenario() -> None:
+        async with served(control.MAX_CONNECTIONS) as clients:
+            replies = await asyncio.gather(*(each.resume(str(n)) for n, each in enumerate(clients)))
+            assert replies == [Resumed(endpoints=(str(n),)) for n in range(len(clients))]
+            late = await Client.connect()
+            assert msgspec.json.decode(await late.reader.readline(), type=AnyReply) == Refused(
+                problem="too many clients at once: try again"
+            )
+            assert await late.reader.read() == b""
+            late.close()
+            clients[0].close()
+            while True:  # until the place of who has left is free
+                again = await Client.connect()
+                reply = await again.resume()
+                again.close()
+                if reply == Resumed(endpoints=("a",)):
+                    break
+
+    run(scenario())
+
+
+def test_the_end_does_not_wait_for_anybody(run: Run) -> None:
+    async def scenario() -> None:
+        before = asyncio.all_tasks()
+        async with served(2) as (client, _):
+            client.writer.write(b'{"command":"send","endpoint":"a","text":"hang"}\n')
+            await asyncio.sleep(0)
+        late = asyncio.all_tasks() - before
+        if late:  # who came last has the first turn still to come
+            await asyncio.wait(late)
+
+    run(scenario())
+    assert not Path("s").exists()
