@@ -168,7 +168,7 @@ class Outgoing:
             self._note_sent()
             return
         with contextlib.suppress(SendError):  # the connection is closed, and the ping will tell
-            await self._wait_sent(self._urgent, None)
+            await self._wait_sent(self._waiting, None)
 
     # Turns
 
