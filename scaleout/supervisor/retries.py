@@ -72,6 +72,8 @@ class Retries:
         self._questions = questions
         self._trials: dict[int, _Trial] = {}
         """By letter."""
+        self._claimed: set[int] = set()
+        """Letters of requests that go on."""
         self._marking: set[asyncio.Task[None]] = set()
         self._one_at_a_time = asyncio.Lock()
 
@@ -113,16 +115,18 @@ class Retries:
     async def _retry(
         self, path: Path, ids: Sequence[int], edited: Mapping[int, bytes], books: _Books
     ) -> None:
-        free = tuple(each for each in ids if each not in self._trials)
+        # Claimed before they are read: whoever reads a letter as dead is the one who tries it.
+        free = tuple(each for each in ids if each not in self._trials and each not in self._claimed)
         books.leave("being tried already", len(ids) - len(free))
-        found, after = 0, 0
-        while free:
-            page = await asyncio.to_thread(_read, path, free, after)
-            if not page:
-                books.leave("not there, or not dead any more", len(free) - found)
-                return
-            found, after = found + len(page), page[-1].id
-            await self._try(page, edited, books)
+        self._claimed.update(free)
+        try:
+            found = after = 0
+            while found < len(free) and (page := await asyncio.to_thread(_read, path, free, after)):
+                found, after = found + len(page), page[-1].id
+                await self._try(page, edited, books)
+            books.leave("not there, or not dead any more", len(free) - found)
+        finally:
+            self._claimed.difference_update(free)
 
     async def _try(self, letters: Sequence[Letter], edited: Mapping[int, bytes], books: _Books) -> None:
         by_endpoint: dict[str, list[Letter]] = {}
@@ -144,19 +148,15 @@ class Retries:
         if process is None:
             books.leave("the endpoint's worker is being restarted", len(letters))
             return
-        # One that has been taken up since these were read has the better claim.
-        free = [letter for letter in letters if letter.id not in self._trials]
-        books.leave("being tried already", len(letters) - len(free))
-        trials = {letter.id: _Trial(process.run, edited.get(letter.id)) for letter in free}
+        trials = {letter.id: _Trial(process.run, edited.get(letter.id)) for letter in letters}
         self._trials |= trials
-        command = tuple(_to_try(letter, edited.get(letter.id)) for letter in free)
+        command = tuple(_to_try(letter, edited.get(letter.id)) for letter in letters)
         problem = await self._questions.ask(process, lambda number: Retry(number, slot, command))
         if problem is not None:
             self._give_up(trials, problem)
         for trial in trials.values():
             trial.outcome.add_done_callback(lambda outcome: books.take(outcome.result()))
-        if trials:
-            await asyncio.wait([trial.outcome for trial in trials.values()])
+        await asyncio.wait([trial.outcome for trial in trials.values()])
 
     def _give_up(self, ids: Iterable[int], problem: str) -> None:
         """Nothing will come of those that haven't returned."""
