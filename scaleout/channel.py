@@ -21,7 +21,7 @@ import msgspec
 
 from scaleout.errors import ChannelError
 
-MAX_HEAD_BYTES = 256 * 2**20
+MAX_HEAD_BYTES = 2**30
 MAX_BODY_BYTES = 2**31
 WRITE_HIGH_WATER_BYTES = 2**20
 WRITE_LOW_WATER_BYTES = 2**18

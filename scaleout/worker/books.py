@@ -104,6 +104,9 @@ class Books:
         except Exception:  # one of them can't be encoded: find it
             self._deliver_mixed(read, payloads, outcomes)
             return
+        if _size(lines) > MAX_RESULTS_BYTES:
+            self._deliver_mixed(read, payloads, outcomes)
+            return
         self.tray.delivered += len(results)
         self.tray.filtered += len(payloads) - len(results)
         self.tray.results += len(results)
@@ -115,6 +118,12 @@ class Books:
             lines = encode_lines([*chain.from_iterable(fate for fate in fates if isinstance(fate, list))])
         except Exception:
             lines = _encode_each(fates)
+        if len(lines) > MAX_RESULTS_BYTES:
+            if len(payloads) > 1:
+                for payload, fate in zip(payloads, fates, strict=True):
+                    self._deliver_mixed(read, [payload], [iter(fate) if isinstance(fate, list) else fate])
+                return
+            fates, lines = [_too_large(len(lines))], b""
         tray = self.tray
         for payload, fate in zip(payloads, fates, strict=True):
             if isinstance(fate, Failure):
@@ -135,6 +144,8 @@ class Books:
                 lines = self._encoder.encode(fate, read.received_at)
             except Exception as exc:
                 fate = Failure(exc)
+            if (size := _size(lines)) > MAX_RESULTS_BYTES:
+                fate, lines = _too_large(size), ()
         tray = self.tray
         if isinstance(fate, Failure):
             for payload in payloads:
@@ -154,6 +165,18 @@ _MANY_TYPES = 256
 
 MAX_RESULTS = 1_000_000
 """Of one call of a processor; an iterator that goes on must not fill the memory."""
+
+MAX_RESULTS_BYTES = 256 * 2**20
+"""Of one call's results, encoded: they have to fit through the channel."""
+
+
+def _size(lines: Lines) -> int:
+    return sum(map(len, lines))
+
+
+def _too_large(size: int) -> Failure:
+    reason = f"results of {size:,} bytes, more than the {MAX_RESULTS_BYTES:,} that one call may come to"
+    return Failure(ValueError(reason), (ValueError,))
 
 
 def _are_plain(types: set[type]) -> bool:

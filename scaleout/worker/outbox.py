@@ -18,6 +18,8 @@ from scaleout.worker.encoding import Lines
 
 FLUSH_BYTES = 64 * 2**10
 HIGH_WATER_BYTES = 2**20
+MAX_BATCH_BYTES = 2**29
+"""Above it a batch goes out even while the pipe is full: with one more call's results it has to fit through."""
 DEAD_LETTER_BYTES = 256
 """What a dead letter takes beside its texts, so that letters without any fill the outbox, too."""
 
@@ -121,14 +123,15 @@ class Outbox:
     # Emptying
 
     def flush(self) -> None:
-        """Send what there is, unless the pipe is full."""
+        """Send what there is, unless the pipe is full and it can wait."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
         if self._channel is None or not self._channel.is_writable:
             if self.backlog_bytes >= HIGH_WATER_BYTES:
                 self.valve.close()
-            return
+            if self._channel is None or self.backlog_bytes < MAX_BATCH_BYTES:
+                return
         self._send(self._channel)
         if self._channel.is_writable:
             self.valve.open()

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from scaleout.core.wire import DeadLetter, Drained
+from scaleout.worker import outbox as outbox_module
 from scaleout.worker.outbox import FLUSH_BYTES, HIGH_WATER_BYTES, Outbox, Tray
 
 Run = Callable[[Awaitable[Any]], Any]
@@ -132,6 +134,27 @@ def test_a_full_pipe_holds_connections_back_until_it_is_empty(run: Run, sent_cha
         outbox.flush()
         assert not (source.is_held or late.is_held or outbox.valve.is_closed)
         assert channel.bodies == [part * (sent // len(part))]
+
+    run(scenario())
+
+
+def test_a_batch_never_grows_too_large_for_the_pipe(
+    run: Run, sent_channel: MakeChannel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def scenario() -> None:
+        monkeypatch.setattr(outbox_module, "MAX_BATCH_BYTES", 3 * HIGH_WATER_BYTES)
+        channel = sent_channel()
+        outbox = outbox_on(channel)
+        source = HeldSource()
+        outbox.valve.attach(source)
+        channel.is_writable = False
+        part = b"x" * HIGH_WATER_BYTES
+        for _ in range(2):
+            outbox.put(Tray(0), (part,), 0.0)
+        assert channel.sent == []
+        outbox.put(Tray(0), (part,), 0.0)
+        assert channel.bodies == [3 * part]
+        assert (outbox.backlog_bytes, source.is_held) == (0, True)
 
     run(scenario())
 

@@ -635,3 +635,37 @@ def test_an_iterator_without_an_end_is_one_dead_letter(feed: Feed, monkeypatch: 
     assert done.counts == (2, 1, 0, 1)
     (letter,) = [letter for batch in done.channel.batches for letter in batch.dead_letters]
     assert "more than 1,000 results" in letter.reason
+
+
+def test_results_too_large_for_the_channel_are_one_dead_letter(
+    feed: Feed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(books, "MAX_RESULTS_BYTES", 1_000)
+    sizes = [500, 997, 998, 1]
+
+    def one(message: int) -> object:
+        return "x" * sizes[message]
+
+    def two(message: int) -> object:
+        return iter(["x" * (sizes[message] // 2)] * 2)
+
+    for processor, lengths, reason in (
+        (one, [500, 997, 1], "results of 1,001 bytes"),
+        (two, [250, 250, 0, 0], "results of 1,004 bytes"),
+    ):
+        done = feed(processor, b"0", b"1", b"2", b"3")
+        assert list(map(len, done.results)) == lengths
+        letters = [letter for batch in done.channel.batches for letter in batch.dead_letters]
+        assert done.counts == (4, 4 - len(letters), 0, len(letters))
+        assert letters[-1].payload == b"2"
+        assert letters[-1].reason.startswith(reason)
+
+
+def test_so_are_those_of_a_batch(feed: Feed, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(books, "MAX_RESULTS_BYTES", 1_000)
+
+    def batch(messages: list[object]) -> list[object]:
+        return ["x" * 600 for _ in messages]
+
+    assert feed(batch, b"0", b"1").counts == (2, 0, 0, 2)
+    assert feed(batch, b"0").counts == (1, 1, 0, 0)
