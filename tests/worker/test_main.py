@@ -16,15 +16,22 @@ from scaleout.channel import Channel
 from scaleout.config import Backoff, Endpoint
 from scaleout.core.lifecycle import EndpointState
 from scaleout.core.wire import (
+    Answer,
     Assign,
     Assignment,
     Batch,
+    ChangeStreams,
     Drained,
     Heartbeat,
+    Letter,
     LimitReached,
     Ready,
     Report,
     Result,
+    Resume,
+    Retried,
+    Retry,
+    Send,
     Setup,
     StateChange,
     Stop,
@@ -96,6 +103,16 @@ class Boss:
     def count(self, field: str) -> int:
         batches = [each for each in self.results if isinstance(each, Batch)]
         return sum(getattr(entry, field) for batch in batches for entry in batch.entries)
+
+    @property
+    def answers(self) -> dict[int, str | None]:
+        """What the worker has answered, by request."""
+        return {each.request: each.problem for each in self.reports if isinstance(each, Answer)}
+
+    @property
+    def retried(self) -> dict[int, Retried]:
+        """What has become of letters, by their ids."""
+        return {each.id: each for batch in self.results if isinstance(batch, Batch) for each in batch.retried}
 
     async def stop(self) -> None:
         """Stop the worker, and see that it ends in good order and its books balance."""
@@ -185,6 +202,64 @@ def test_trouble_at_one_endpoint_is_its_own(run: Run, unused_port: int) -> None:
             (ended,) = boss.changes(3)
             assert ended.state is EndpointState.ENDED
             assert "no module named 'no_such_module_anywhere'" in str(ended.error)
+            await boss.stop()
+
+    run(scenario())
+
+
+def test_what_is_asked_is_answered(run: Run) -> None:
+    async def scenario() -> None:
+        async with Simulator(SimulatorConfig(endpoints=1, rate=1_000)) as simulator, working() as boss:
+            boss.assign(endpoint(simulator.endpoints[0].uri))
+            await boss.until(lambda: boss.states(0)[-1:] == [EndpointState.LIVE])
+            boss.control.send(Resume(1, 0))
+            boss.control.send(Send(2, 0, "hello"))
+            boss.control.send(ChangeStreams(3, 0, ("x",)))
+            boss.control.send(Retry(4, 0, (Letter(9, b"{}", True, 5), Letter(10, b"{", True, 5))))
+            await boss.until(lambda: len(boss.answers) == 4)
+            assert boss.answers == {
+                1: None,
+                2: None,
+                3: f"{simulator.endpoints[0].uri} has no streams",
+                4: None,
+            }
+            await boss.until(lambda: len(boss.retried) == 2)
+            assert boss.retried[9] == Retried(9, results=1)
+            assert boss.retried[10].stage == "decode"
+            assert boss.count("retried") == 2
+            await boss.stop()
+            await simulator.wait_idle()
+            (record,) = simulator.connections
+            assert record.received == ("hello",)
+
+    run(scenario())
+
+
+def test_what_is_asked_of_an_endpoint_that_is_not_there_harms_nobody(run: Run) -> None:
+    async def scenario() -> None:
+        async with working() as boss:
+            boss.assign(endpoint("ws://127.0.0.1:1", processor="no_such_module_anywhere:f"))
+            await boss.until(lambda: boss.states(0) == [EndpointState.ENDED])
+            for slot in (0, 7):
+                boss.control.send(Resume(slot + 1, slot))
+                boss.control.send(Send(slot + 2, slot, "hello"))
+                boss.control.send(ChangeStreams(slot + 3, slot, ("x",)))
+                boss.control.send(Retry(slot + 4, slot, (Letter(9, b"{}", True, 5),)))
+            await boss.until(lambda: len(boss.answers) == 8)
+            assert set(boss.answers.values()) == {"its worker has not started it"}
+            await boss.stop()
+
+    run(scenario())
+
+
+def test_a_text_for_an_endpoint_that_is_not_connected(run: Run, unused_port: int) -> None:
+    async def scenario() -> None:
+        async with working() as boss:
+            boss.assign(endpoint(f"ws://127.0.0.1:{unused_port}", name="btc"))
+            await boss.until(lambda: EndpointState.BACKOFF in boss.states(0))
+            boss.control.send(Send(1, 0, "hello"))
+            await boss.until(lambda: boss.answers)
+            assert boss.answers == {1: "btc is not connected"}
             await boss.stop()
 
     run(scenario())
