@@ -209,7 +209,7 @@ NETWORK: dict[str, Row] = {
     ),
     "ping flood": Row(
         None,
-        _frame("ping_flood", flood_pings=20_000),
+        _frame("ping_flood", flood_pings=5_000),
         connects=1,
         pause=None,
         seen=1000,

@@ -6,11 +6,12 @@ The rows are in `rows.py`. Beside them healthy neighbours must not notice anythi
 |---|---|
 | half-open: packets stop | here, `test_half_open` |
 | clock jumps | `test_matrix_clock.py` |
-| processors that misbehave | `test_matrix_processors.py`, async ones in `test_async_processors.py` |
+| processors that misbehave, block the loop, kill the worker | `test_matrix_processors.py` |
+| async processors that misbehave, hang or block | `test_async_processors.py` |
 | a processor too slow, or stuck | `test_slow_processor.py`, `test_worker_death.py` |
 | worker SIGKILL, SIGSTOP | `test_worker_death.py` |
 | sink slow, full, gone | `test_slow_sink.py` |
-| dead-letter disk full | `tests/deadletters` |
+| dead-letter disk full | `test_matrix_disks.py` |
 | stops and second signals | `test_stop.py` |
 """
 
@@ -19,7 +20,6 @@ from __future__ import annotations
 import itertools
 import json
 import re
-import statistics
 import time
 from collections import Counter
 from collections.abc import Iterator, Mapping
@@ -33,7 +33,7 @@ import pytest
 
 from scaleout.simulator import Attempt, ConnectionRecord, Faults, SimulatorConfig, SimulatorProcess
 from tests.conftest import Launched
-from tests.faults.rows import COUNT, ROWS, SOON, Row
+from tests.faults.rows import COUNT, ROWS, Row
 from tests.faults.servers import Servers
 
 HEALTHY = 4
@@ -50,6 +50,8 @@ HAPPENINGS = {
     "ended": "the server closed the connection normally",
 }
 """By what is logged of them."""
+LATENESS_S = 8.0
+"""What the longest fault takes to be noticed, and a slow machine besides."""
 ROUNDING_S = 0.06
 """Delays are logged to a tenth of a second."""
 
@@ -314,7 +316,7 @@ def test_what_the_server_sees(name: str, seen: Seen) -> None:
         assert least - ROUNDING_S <= delays[0] <= most + ROUNDING_S
         for (before, after), delay in zip(itertools.pairwise(attempts), delays, strict=False):
             if "redirect" not in name:
-                assert after.at - before.at >= delay - ROUNDING_S
+                assert delay - ROUNDING_S <= after.at - before.at < delay + LATENESS_S
 
 
 @pytest.mark.parametrize("name", ROWS)
@@ -379,16 +381,6 @@ def test_the_run(seen: Seen) -> None:
 def test_the_memory_is_bounded(seen: Seen) -> None:
     """A bomb of 1 GiB, endless fragments and headers, a flood of pings, and messages too large."""
     assert 0 < seen.peak_bytes < MAX_WORKER_BYTES
-
-
-def test_plain_retries_are_quick(seen: Seen) -> None:
-    gaps = [
-        attempts[1].at - attempts[0].at
-        for name, attempts in seen.attempts.items()
-        if ROWS[name].pause == SOON and len(attempts) > 1
-    ]
-    assert len(gaps) > 20
-    assert statistics.median(gaps) < 1.0
 
 
 def test_a_retry_after_that_is_a_date_is_honoured(seen: Seen) -> None:
