@@ -105,6 +105,15 @@ class SequenceTracker:
             return Findings()
         return self._follow(zip(numbers, numbers, repeat(None)))
 
+    @property
+    def expected(self) -> dict[Key, int]:
+        """What each key's next message should start with; to be looked at, not to be changed."""
+        return self._expected
+
+    def resume(self, expected: Iterable[tuple[Key, int]]) -> None:
+        """Go on from what another tracker expected, as after a `restart` of it."""
+        self._before_restart = dict(expected)
+
     def restart(self) -> None:
         """A connection begins: each key's next message may be any earlier one, but a jump ahead is still a gap."""
         self._before_restart |= self._expected

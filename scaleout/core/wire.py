@@ -40,6 +40,14 @@ class CursorMark(Struct, frozen=True):
     """Of the messages with that value that have been delivered."""
 
 
+class NumbersMark(Struct, frozen=True):
+    """How far an endpoint's numbered messages have come, where that has changed."""
+
+    slot: int
+    expected: tuple[tuple[str | int | None, int], ...]
+    """Of each key: the key, and what its next message should start with."""
+
+
 class Assignment(Struct, frozen=True):
     """An endpoint and its number in this run."""
 
@@ -47,6 +55,8 @@ class Assignment(Struct, frozen=True):
     endpoint: Endpoint
     cursor: CursorMark | None = None
     """Where it was left."""
+    numbers: NumbersMark | None = None
+    """What its messages are expected to start with."""
 
 
 class Assign(Struct, frozen=True, tag=True):
@@ -210,6 +220,7 @@ class Batch(Struct, frozen=True, tag=True):
     cursors: tuple[CursorMark, ...] = ()
     """How far the endpoints have come with this batch."""
     retried: tuple[Retried, ...] = ()
+    numbers: tuple[NumbersMark, ...] = ()
 
 
 class Drained(Struct, frozen=True, tag=True):

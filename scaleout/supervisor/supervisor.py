@@ -23,6 +23,7 @@ from scaleout.core.wire import (
     ConnectionEnded,
     Grant,
     LimitReached,
+    NumbersMark,
     Ready,
     Report,
     Result,
@@ -94,6 +95,8 @@ class Supervisor:
         self._state = StateFile(
             config.state, {status.slot: status.endpoint.name for status in self.endpoints}
         )
+        self._numbers: dict[int, dict[str | int | None, int]] = {}
+        """By slot, what the messages of each key are expected to start with."""
         self._questions = Questions()
         self.retries = Retries(config, self._process_of, self._questions)
         aggregator.on_written = self._follow_written
@@ -278,7 +281,7 @@ class Supervisor:
         process.control.send(
             Assign(
                 tuple(
-                    Assignment(status.slot, status.endpoint, self._state.cursor(status.slot))
+                    self._assignment(status)
                     for status in self._endpoints_of(worker)
                     if status.state is not EndpointState.ENDED and not self.is_stopping
                 )
@@ -349,11 +352,19 @@ class Supervisor:
         if all(status.state is EndpointState.ENDED for status in self.endpoints):
             self.stop("all endpoints have ended")
 
+    def _assignment(self, status: EndpointStatus) -> Assignment:
+        slot = status.slot
+        numbers = self._numbers.get(slot)
+        mark = NumbersMark(slot, tuple(numbers.items())) if numbers is not None else None
+        return Assignment(slot, status.endpoint, self._state.cursor(slot), mark)
+
     def on_result(self, process: WorkerProcess, result: Result, body: memoryview) -> None:
         """Pass a batch on."""
         if isinstance(result, Batch):
             self.workers[process.worker].received += sum(entry.received for entry in result.entries)
             self.retries.note_returned(result)
+            for mark in result.numbers:
+                self._numbers.setdefault(mark.slot, {}).update(mark.expected)
             self.aggregator.take(process.run, result, body)
 
     # The end

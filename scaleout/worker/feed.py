@@ -6,11 +6,10 @@ import asyncio
 from collections.abc import Callable, Sequence
 
 from scaleout import hooks
-from scaleout.config import Endpoint
 from scaleout.core.lifecycle import EndpointState, Stall, state_of_all
 from scaleout.core.sequence import Gap
 from scaleout.core.streams import Change, assign, change
-from scaleout.core.wire import CursorMark
+from scaleout.core.wire import Assignment
 from scaleout.errors import SendError
 from scaleout.logs import EndpointLogger
 from scaleout.worker.gaps import Act, Cooldown, GapWatch, HookCaller
@@ -24,9 +23,8 @@ class Feed:
     """Keeps the connections of one endpoint open.
 
     Args:
-        endpoint: its configuration.
+        assignment: which endpoint, and where it was left.
         means: what the worker has to connect.
-        cursor: where the endpoint was left.
         on_change: called after each change of its state.
         logger: knows the endpoint.
 
@@ -36,17 +34,17 @@ class Feed:
 
     def __init__(
         self,
-        endpoint: Endpoint,
+        assignment: Assignment,
         means: Means,
-        cursor: CursorMark | None,
         on_change: Callable[[Feed], None],
         logger: EndpointLogger,
     ) -> None:
+        endpoint = assignment.endpoint
         self.endpoint = endpoint
         self.streams = endpoint.streams
         self.sessions: list[Session] = []
         self._means = means
-        self._cursor = cursor
+        self._assignment = assignment
         self._on_change = on_change
         self._log = logger
         self._inlet: Inlet
@@ -117,10 +115,12 @@ class Feed:
         if endpoint.sequence is not None:
             watch = self._watch
             if watch is None or endpoint.sequence_scope == "connection":
-                watch = self._watch = GapWatch(endpoint, self._inlet, act, self._log)
+                watch = self._watch = GapWatch(
+                    endpoint, self._inlet, act, self._log, self._assignment.numbers
+                )
         resume = None
         if endpoint.cursor is not None:
-            resume = Resume(endpoint.cursor, self._cursor, self._inlet, watch)
+            resume = Resume(endpoint.cursor, self._assignment.cursor, self._inlet, watch)
         session = Session(
             endpoint,
             streams,

@@ -13,6 +13,7 @@ from scaleout.config import Endpoint
 from scaleout.context import Context
 from scaleout.core.frames import Kind
 from scaleout.core.sequence import Gap, SequenceTracker
+from scaleout.core.wire import NumbersMark
 from scaleout.hooks import GapHook
 from scaleout.logs import EndpointLogger
 from scaleout.worker.inlet import Inlet
@@ -21,6 +22,8 @@ from scaleout.worker.words import text_of
 COOLDOWN_S = 10.0
 """Between two resubscriptions or reconnects because of gaps (of one key), and between two log lines about them."""
 MAX_KEYS = 10_000
+MAX_CARRIED_KEYS = 1_000
+"""With more keys, gaps aren't seen across the death of a worker: each batch would have to look at all of them."""
 
 Act = Callable[[Gap], None]
 
@@ -35,14 +38,27 @@ class GapWatch:
         inlet: takes the messages.
         act: called with each gap.
         logger: knows the endpoint.
+        numbers: what the messages were expected to start with, in a worker that is gone.
     """
 
-    def __init__(self, endpoint: Endpoint, inlet: Inlet, act: Act, logger: EndpointLogger) -> None:
+    def __init__(
+        self,
+        endpoint: Endpoint,
+        inlet: Inlet,
+        act: Act,
+        logger: EndpointLogger,
+        numbers: NumbersMark | None = None,
+    ) -> None:
         self._endpoint = endpoint
         self._inlet = inlet
         self._act = act
         self._log = logger
         self._tracker = self._make_tracker()
+        self._reported: dict[str | int | None, int] = {}
+        if endpoint.sequence_scope == "endpoint":
+            inlet.books.tray.numbers = self._take_changes
+            if numbers is not None:
+                self._tracker.resume(numbers.expected)
         self._told_at = -COOLDOWN_S
         self._untold = 0
 
@@ -52,6 +68,17 @@ class GapWatch:
         return SequenceTracker(
             endpoint.sequence, endpoint.sequence_key, endpoint.sequence_first, endpoint.sequence_previous
         )
+
+    def _take_changes(self) -> NumbersMark | None:
+        """What has changed since the last batch, for the worker that comes after this one if it dies."""
+        expected = self._tracker.expected
+        if len(expected) > MAX_CARRIED_KEYS:
+            return None
+        changed = expected.items() - self._reported.items()
+        if not changed:
+            return None
+        self._reported = dict(expected)
+        return NumbersMark(self._inlet.books.tray.slot, tuple(changed))
 
     def begin(self) -> None:
         """A connection was opened after none was there."""

@@ -216,9 +216,8 @@ class Worker:
         books = Books(slot, endpoint, self._outbox, setup.envelope)
         try:
             feed = Feed(
-                endpoint,
+                assignment,
                 self._means,
-                assignment.cursor,
                 lambda feed: self._report_state(slot, feed),
                 logger,
             )

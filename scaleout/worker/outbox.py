@@ -7,12 +7,13 @@ the pipe is full the outbox holds on; above its high-water mark it stops all con
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 
 from msgspec import Struct
 
 from scaleout.channel import Channel
 from scaleout.core.ledger import Entry
-from scaleout.core.wire import Batch, Command, CursorMark, DeadLetter, Drained, Retried
+from scaleout.core.wire import Batch, Command, CursorMark, DeadLetter, Drained, NumbersMark, Retried
 from scaleout.valve import Source, Valve
 from scaleout.worker.encoding import Lines
 
@@ -43,6 +44,8 @@ class Tray(Struct):
     backwards: int = 0
     uncertain: int = 0
     cursor: CursorMark | None = None
+    numbers: Callable[[], NumbersMark | None] | None = None
+    """Says how far the endpoint's numbered messages have come, where they have numbers."""
     is_open: bool = False
 
     def take(self) -> Entry:
@@ -145,8 +148,9 @@ class Outbox:
         retried, self._retried = self._retried, []
         self.backlog_bytes = 0
         cursors = tuple(tray.cursor for tray in trays if tray.cursor is not None)
+        numbers = tuple(mark for tray in trays if tray.numbers and (mark := tray.numbers()) is not None)
         entries = tuple(tray.take() for tray in trays)
-        channel.send(Batch(entries, tuple(letters), cursors, tuple(retried)), parts)
+        channel.send(Batch(entries, tuple(letters), cursors, tuple(retried), numbers), parts)
 
     async def finish(self, cpu_s: float) -> None:
         """Send what there is and the last message, and wait until the pipe has taken all of it."""

@@ -71,7 +71,9 @@ def test_steps_of_a_connection(state: EndpointState, target: EndpointState) -> N
 @pytest.mark.parametrize("state", E)
 @pytest.mark.parametrize("target", E)
 def test_steps_of_an_endpoint(state: EndpointState, target: EndpointState) -> None:
-    legal = {(before, after) for before in E for after in E if before is not E.ENDED}
+    legal: set[tuple[EndpointState, EndpointState]] = {
+        (before, after) for before in E for after in E if before is not E.ENDED
+    }
     check_step(endpoint_step, state, target, legal)
 
 
@@ -87,7 +89,9 @@ def test_steps_of_an_endpoint(state: EndpointState, target: EndpointState) -> No
         ([E.QUARANTINED, E.BACKOFF, E.LIVE], E.QUARANTINED),
     ],
 )
-def test_an_endpoint_is_where_its_worst_connection_is(states: list[E], expected: E) -> None:
+def test_an_endpoint_is_where_its_worst_connection_is(
+    states: list[EndpointState], expected: EndpointState
+) -> None:
     assert state_of_all(states) is expected
 
 

@@ -27,6 +27,7 @@ from scaleout.core.wire import (
     Heartbeat,
     Letter,
     LimitReached,
+    NumbersMark,
     Ready,
     Report,
     Result,
@@ -80,7 +81,13 @@ REPORTS = [
 RESULTS = [
     Batch((Entry(0, 1, 2), Entry(2)), (DeadLetter(0, "decode", "why", b"\xff", False, 7, "trace"),)),
     Batch(()),
-    Batch((Entry(0, uncertain=3),), (), (CursorMark(0, "a"), CursorMark(1, 1.5)), (Retried(5, "why"), Retried(6, results=2))),
+    Batch(
+        (Entry(0, uncertain=3),),
+        (),
+        (CursorMark(0, "a"), CursorMark(1, 1.5)),
+        (Retried(5, "why"), Retried(6, results=2)),
+        (NumbersMark(0, (("a", 3), (7, 8), (None, 9))),),
+    ),
     Drained(1.25),
 ]
 CASES = (
