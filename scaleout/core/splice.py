@@ -10,7 +10,7 @@ Messages are compared by their hashes, unsigned numbers of 64 bits; side by side
 
 from __future__ import annotations
 
-import struct
+from array import array
 from collections import Counter, deque
 from collections.abc import Iterator, Sequence
 from enum import Enum
@@ -19,6 +19,8 @@ from typing import NamedTuple
 
 _SIZE = 8
 """Bytes of a hash."""
+_FEW = 64
+"""Places to compare one by one; where there are more of them, that would take the square of the messages' count."""
 
 
 class Outcome(Enum):
@@ -69,21 +71,6 @@ def common(tail: Sequence[int], shadow: Sequence[int]) -> int:
     return max(max(_borders(old, new), default=0), max(_borders(new, old), default=0))
 
 
-def leftover(tail: Sequence[int], shadow: Sequence[int]) -> list[int]:
-    """Indexes of the shadow's messages that are not among the tail's, for when the two can't be aligned.
-
-    A message that the tail has twice accounts for two of the shadow's.
-    """
-    known = Counter(tail)
-    left: list[int] = []
-    for index, message in enumerate(shadow):
-        if known[message] > 0:
-            known[message] -= 1
-        else:
-            left.append(index)
-    return left
-
-
 def matched(tail: Sequence[int], shadow: Sequence[int]) -> tuple[list[int], list[int]]:
     """Pair equal messages, one to one, whatever their order.
 
@@ -106,8 +93,34 @@ def matched(tail: Sequence[int], shadow: Sequence[int]) -> tuple[list[int], list
     return sorted(of_tail), of_shadow
 
 
+class Meeting(NamedTuple):
+    """What two windows have in common, and nothing else looks like."""
+
+    messages: int
+    in_tail: int = 0
+    """Index of the first of them in the tail."""
+    in_shadow: int = 0
+    """The same in the shadow."""
+
+
+def meeting(tail: Sequence[int], shadow: Sequence[int]) -> Meeting:
+    """Find where two windows begin to have messages in common, whatever their order.
+
+    Only messages that are in each window once are evidence: others may be equal by chance.
+    """
+    both = _once(tail) & _once(shadow)
+    if not both:
+        return Meeting(0)
+    first = [next(index for index, each in enumerate(window) if each in both) for window in (tail, shadow)]
+    return Meeting(len(both), *first)
+
+
+def _once(window: Sequence[int]) -> set[int]:
+    return {message for message, count in Counter(window).items() if count == 1}
+
+
 def _pack(hashes: Sequence[int]) -> bytes:
-    return struct.pack(f"{len(hashes)}Q", *hashes)
+    return (hashes if isinstance(hashes, array) else array("Q", hashes)).tobytes()
 
 
 def _positions(old: bytes, new: bytes, minimum: int) -> Iterator[int]:
@@ -135,10 +148,34 @@ def _borders(first: bytes, second: bytes) -> Iterator[int]:
     if not head:
         return
     first = first[-len(second) :]
-    for index in _occurrences(head, first):
+    for count, index in enumerate(_occurrences(head, first)):
         end_of_first = first[index * _SIZE :]
+        if count == _FEW:
+            yield from _borders_of_look_alikes(end_of_first, second)
+            return
         if second.startswith(end_of_first):
             yield len(end_of_first) // _SIZE
+
+
+def _borders_of_look_alikes(first: bytes, second: bytes) -> Iterator[int]:
+    """The same in a time that grows with the count of messages, however many look alike (Knuth, Morris, Pratt)."""
+    text, pattern = memoryview(first).cast("Q"), memoryview(second[: len(first)]).cast("Q")
+    shorter = [0] * len(pattern)
+    """For each beginning of the pattern, how much of it is its end, too."""
+    matched = 0
+    for index in range(1, len(pattern)):
+        while matched and pattern[index] != pattern[matched]:
+            matched = shorter[matched - 1]
+        matched += pattern[index] == pattern[matched]
+        shorter[index] = matched
+    matched = 0
+    for message in text:
+        while matched and (matched == len(pattern) or message != pattern[matched]):
+            matched = shorter[matched - 1]
+        matched += message == pattern[matched]
+    while matched:
+        yield matched
+        matched = shorter[matched - 1]
 
 
 def _occurrences(part: bytes, whole: bytes) -> Iterator[int]:

@@ -45,7 +45,7 @@ def change(
     for index, group in enumerate(groups):
         gone = tuple(stream for stream in group if stream in remove)
         stay = len(group) - len(gone)
-        # A connection that would be left empty is closed rather than kept: it may be one whose URI names its stream.
+        # One that would be left empty is closed rather than filled again: its URI may name its stream.
         may_take = stay > 0 or (per_connection is None and bool(group))
         room = (per_connection - stay if per_connection is not None else len(waiting)) if may_take else 0
         come, waiting = tuple(waiting[: max(0, room)]), waiting[max(0, room) :]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections import Counter
 from collections.abc import Iterator
 
@@ -9,7 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from scaleout.core.splice import Alignment, Outcome, align, common, leftover
+from scaleout.core import splice
+from scaleout.core.splice import Alignment, Meeting, Outcome, align, common, matched, meeting
 
 BEHIND, AMBIGUOUS = Alignment(Outcome.BEHIND), Alignment(Outcome.AMBIGUOUS)
 HASHES = st.integers(0, 2**64 - 1)
@@ -126,12 +128,52 @@ def test_the_longest_windows_are_no_trouble(lead: int) -> None:
     assert common([7] * 4096, [7] * 65536) == 4096
 
 
+@given(st.integers(0, 40).flatmap(lambda n: st.tuples(*[st.lists(LOOK_ALIKES, max_size=n)] * 2)), st.data())
+def test_many_look_alikes_are_searched_another_way_with_the_same_outcome(
+    windows: tuple[list[int], list[int]], data: st.DataObject
+) -> None:
+    tail, shadow = windows
+    minimum = data.draw(MINIMA)
+    with pytest.MonkeyPatch.context() as patch:
+        expected = align(tail, shadow, minimum), common(tail, shadow)
+        patch.setattr(splice, "_FEW", 0)
+        assert (align(tail, shadow, minimum), common(tail, shadow)) == expected
+
+
+def test_windows_full_of_look_alikes_take_no_time_to_speak_of() -> None:
+    began = time.process_time()
+    assert align([*[7] * 65535, 8], [7] * 65536, 16) == BEHIND
+    assert common([*[7] * 65535, 8], [7] * 65536) == 65535
+    assert align([*[1] * 32768, *[2] * 32768], [*[1] * 65535, 3], 16) == BEHIND
+    assert time.process_time() - began < 1.0
+
+
 @given(MANY_LOOK_ALIKES, MANY_LOOK_ALIKES)
-def test_leftovers_are_what_the_tail_does_not_account_for(tail: list[int], shadow: list[int]) -> None:
-    left = leftover(tail, shadow)
-    assert left == sorted(set(left))
-    assert Counter(shadow[index] for index in left) == Counter(shadow) - Counter(tail)
+def test_equal_messages_are_matched_one_to_one(tail: list[int], shadow: list[int]) -> None:
+    of_tail, of_shadow = matched(tail, shadow)
+    assert of_tail == sorted(set(of_tail))
+    assert of_shadow == sorted(set(of_shadow))
+    pairs = Counter(tail) & Counter(shadow)
+    assert Counter(tail[index] for index in of_tail) == pairs
+    assert Counter(shadow[index] for index in of_shadow) == pairs
 
 
-def test_of_look_alikes_the_last_are_left() -> None:
-    assert leftover([5, 6, 5], [5, 5, 7, 5, 6, 6]) == [2, 3, 5]
+def test_of_look_alikes_the_first_are_matched() -> None:
+    assert matched([5, 6, 5], [5, 5, 7, 5, 6, 6]) == ([0, 1, 2], [0, 1, 4])
+
+
+@pytest.mark.parametrize(
+    ("tail", "shadow", "met"),
+    [
+        ([1, 2, 3, 4], [9, 3, 2, 5], Meeting(2, 1, 1)),
+        ([1, 7, 7, 4], [7, 4, 7, 5], Meeting(1, 3, 1)),
+        ([7, 7, 1], [1, 7], Meeting(1, 2, 0)),
+        ([7, 7], [7], Meeting(0)),
+        ([], [1], Meeting(0)),
+        ([1, 2], [3, 4], Meeting(0)),
+    ],
+)
+def test_two_windows_meet_where_a_message_is_unmistakable(
+    tail: list[int], shadow: list[int], met: Meeting
+) -> None:
+    assert meeting(tail, shadow) == met
