@@ -128,7 +128,7 @@ class Peer:
         answers_close: bool = True,
         is_deaf: bool = False,
     ) -> None:
-        options = endpoint or Endpoint(uri="ws://feed.test/")
+        options = endpoint or Endpoint(uri="ws://feed.test/", ping_interval=0)
         self.sent: list[Sent] = []
         self.replies = replies or {}
         self.answers_pings = answers_pings

@@ -11,8 +11,8 @@ from scaleout.worker.links.refusals import LONGEST_WORDS, refusal_in, text_in
 @pytest.mark.parametrize(
     ("message", "words"),
     [
-        ('{"error":{"code":2,"msg":"Invalid request: unknown symbol"},"id":1}', "Invalid request: unknown symbol"),
-        ('{"method":"subscribe","success":false,"error":"Currency pair not supported"}', "Currency pair not supported"),
+        ('{"error":{"code":2,"msg":"Invalid request: no symbol"},"id":1}', "Invalid request: no symbol"),
+        ('{"method":"subscribe","success":false,"error":"Pair not supported"}', "Pair not supported"),
         ('{"type":"error","message":"Failed to subscribe","reason":"bad product"}', "Failed to subscribe"),
         ('{"event":"error","code":"60012","msg":"Illegal request"}', "Illegal request"),
         ('{"jsonrpc":"2.0","error":{"message":"Method not found","code":-32601}}', "Method not found"),
@@ -58,7 +58,8 @@ def test_some_are_for_a_while_alone(words: str) -> None:
 @pytest.mark.parametrize(
     "message",
     [
-        "", "null", "7", '"error"', "[]", '["EVENT","id",{}]', '["NOTICE","hello"]', '["CLOSED"]', "{}", '{"error":null}',
+        "", "null", "7", '"error"', "[]",
+        '["EVENT","id",{}]', '["NOTICE","hello"]', '["CLOSED"]', "{}", '{"error":null}',
         '{"error":[],"result":null}', '{"success":true}', '{"type":"subscribed"}', "not json", "\x00\xff",
         '{"data":{"error":"of the data"}}', "[" * 100_000, '{"a":' * 100_000,
     ],

@@ -21,7 +21,7 @@ def talk(**keys: Any) -> Talk:
         ("hello", ["a", "b"], ["hello"]),
         ({"op": "sub", "args": ["x"]}, ["a"], [{"op": "sub", "args": ["x"]}]),
         ({"op": "sub", "ch": "{stream}"}, ["a", "b"], [{"op": "sub", "ch": "a"}, {"op": "sub", "ch": "b"}]),
-        ('{"op":"sub","ch":"{stream}@trade"}', ["a", "b"], ['{"op":"sub","ch":"a@trade"}', '{"op":"sub","ch":"b@trade"}']),
+        ('{"ch":"{stream}@trade"}', ["a", "b"], ['{"ch":"a@trade"}', '{"ch":"b@trade"}']),
         ({"params": "{streams}", "id": 1}, ["a", "b"], [{"params": ["a", "b"], "id": 1}]),
         ({"params": ["{streams}", "x"]}, ["a", "b"], [{"params": ["a", "b", "x"]}]),
         ({"params": ["{streams}@trade"]}, ["a", "b"], [{"params": ["a@trade", "b@trade"]}]),
