@@ -23,6 +23,8 @@ IDLE_S = 300.0
 """Who asks nothing for so long is let go."""
 TAKE_S = 10.0
 """How long a client may take for a reply."""
+LAST_ANSWERS_S = 0.5
+"""At the end of the run everything is decided, and what is still to be said takes no time."""
 PROBE_S = 1.0
 """How long somebody who listens already may take to let this process in."""
 
@@ -153,6 +155,8 @@ class _Clients:
         self._decoder: msgspec.json.Decoder[AnyRequest] = msgspec.json.Decoder(AnyRequest)
         self._encoder = msgspec.json.Encoder()
         self._tasks: set[asyncio.Task[None]] = set()
+        self._busy: set[asyncio.Task[None]] = set()
+        """Those whose requests are being answered."""
         self._is_closed = False
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -166,8 +170,10 @@ class _Clients:
             if len(self._tasks) > MAX_CONNECTIONS:
                 await self._reply(writer, Refused(problem="too many clients at once: try again"))
                 return
-            while (line := await _next_line(reader)) is not None:
+            while not self._is_closed and (line := await _next_line(reader)) is not None:
+                self._busy.add(task)
                 await self._reply(writer, await self._reply_to(line))
+                self._busy.discard(task)
         except (OSError, TimeoutError):
             pass  # it has left, or doesn't read
         except asyncio.CancelledError:
@@ -176,6 +182,7 @@ class _Clients:
             _log.exception("internal error on the control socket; that client is let go")
         finally:
             self._tasks.discard(task)
+            self._busy.discard(task)
             writer.transport.abort() if writer.transport.get_write_buffer_size() else writer.close()
 
     async def _reply(self, writer: asyncio.StreamWriter, reply: AnyReply) -> None:
@@ -199,8 +206,12 @@ class _Clients:
             return Refused(problem=f"internal error: {type(exc).__name__}")
 
     async def dismiss(self) -> None:
-        """Let all of them go."""
+        """Let all of them go; those who wait for an answer get it, if it comes at once."""
         self._is_closed = True
+        for task in self._tasks - self._busy:
+            task.cancel()
+        if self._busy:
+            await asyncio.wait(self._busy, timeout=LAST_ANSWERS_S)
         tasks = tuple(self._tasks)
         for task in tasks:
             task.cancel()

@@ -108,11 +108,11 @@ class Operator:
             state=status.state.value,
             rate=round(self._meter.rate(status.slot), 3),
             received=self._supervisor.ledger.counts(status.slot).received,
-            reason=status.last_error,
+            reason=None if status.last_error is None else self._redact(status.last_error),
             since=status.since,
             stall=status.stall.value if status.stall is not None else None,
             connects=status.connects,
-            streams=status.endpoint.streams,
+            streams=tuple(map(self._redact, status.endpoint.streams)),
         )
 
     # Acting

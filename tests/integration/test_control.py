@@ -313,19 +313,32 @@ def test_a_stop_while_letters_are_retried_leaves_them_as_they_were(launch: Launc
         Path("fixed").touch()
         ids = [letter["id"] for letter in run.dead_letters()]
 
-        def retry() -> Retried:
-            try:
-                return control.retry(ids)
-            except ControlError:  # the run may be quicker than its answer
-                return Retried(left=len(ids))
-
-        result = in_background(retry)
+        result = in_background(lambda: control.retry(ids))
         run.wait_until(lambda: Path("begun").exists())
         assert run.stop() == 0, run.stderr
-        assert (result().retried, result().left) == (0, len(ids))
+        reply = result()
+        assert (reply.retried, reply.left) == (0, len(ids))
+        assert "before it was done with them" in reply.problems[0]
     assert {(each["status"], each["attempts"]) for each in run.dead_letters()} == {("dead", 1)}
     assert run.summary["balanced"]
     assert run.summary["totals"]["retried"] == 0
+
+
+def test_a_stop_waits_for_retries_that_end_in_time(launch: Launch) -> None:
+    with SimulatorProcess(holding()) as simulator:
+        run, control = poisoned(launch, simulator, "slowly")
+        Path("fixed").touch()
+        ids = [letter["id"] for letter in run.dead_letters()]
+        result = in_background(lambda: control.retry(ids))
+        run.wait_until(lambda: Path("begun").exists())
+        run.process.send_signal(signal.SIGTERM)
+        simulator.wait_idle()  # the connections are closed: the run is on its way out
+        Path("healed").touch()
+        assert result() == Retried(retried=len(ids), delivered=len(ids))
+        assert run.wait() == 0, run.stderr
+    assert {(each["status"], each["attempts"]) for each in run.dead_letters()} == {("retried", 2)}
+    assert run.summary["balanced"]
+    assert run.summary["totals"]["retried"] == len(ids)
 
 
 def test_letters_that_can_not_be_retried(launch: Launch) -> None:

@@ -350,7 +350,33 @@ def test_many_clients_at_once(run: Run) -> None:
     run(scenario())
 
 
-def test_the_end_does_not_wait_for_anybody(run: Run) -> None:
+def test_what_is_answered_at_the_end_is_still_said(run: Run) -> None:
+    decided = asyncio.Event()
+
+    async def answer_in_the_end(request: AnyRequest) -> AnyReply:
+        asked.set()
+        await decided.wait()
+        return Done()
+
+    asked = asyncio.Event()
+
+    async def scenario() -> None:
+        with listening("s") as listener:
+            async with serving(listener, answer_in_the_end):
+                client = await Client.connect()
+                asking = asyncio.ensure_future(client.resume())
+                await asked.wait()
+                decided.set()
+            assert await asking == Done()
+            assert await client.reader.read() == b""
+            client.close()
+
+    run(scenario())
+
+
+def test_the_end_waits_for_nobody(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(control, "LAST_ANSWERS_S", 0.01)
+
     async def scenario() -> None:
         before = asyncio.all_tasks()
         async with served(2) as (client, _):

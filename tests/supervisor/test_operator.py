@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+import msgspec
 import pytest
 
 from scaleout.config import Config, Endpoint
@@ -152,7 +153,12 @@ def test_secrets_stay_where_they_are(run: Run) -> None:
         desk = Desk("a", secrets=("hunter22",))
         desk.problems[0] = "what is hunter22?"
         assert await desk.refused(control.Send(endpoint="a", text="")) == "what is ***?"
-        assert "secret" not in str(desk.operator.status())
+        status = desk.supervisor.endpoints[0]
+        status.last_error = "hunter22 is refused"
+        status.endpoint = msgspec.structs.replace(status.endpoint, streams=("user@hunter22",))
+        seen = str(desk.operator.status())
+        assert "user@***" in seen and "*** is refused" in seen
+        assert "hunter22" not in seen and "secret" not in seen
 
     run(scenario())
 
