@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import threading
 import time
 from collections.abc import Callable, Iterator
 from itertools import pairwise
@@ -26,9 +25,12 @@ RATE = 10_000
 KEPT_S = 3.0
 """What comes in that time is kept of the paced endpoint: less than the stall, more than going on after it takes."""
 HIGH_WATER = round(RATE * KEPT_S)
-PACED = SimulatorConfig(endpoints=1, rate=RATE, max_lag=2**20, ping_interval=1.0)
-"""A client that doesn't read for a second is cut off, and one that answers no ping for a second."""
-FIREHOSE = SimulatorConfig(endpoints=2, firehose=True, ping_interval=1.0)
+PACED = SimulatorConfig(endpoints=1, rate=RATE, max_lag=2**21, ping_interval=2.0)
+"""A client that doesn't read for two seconds is cut off, and one that answers no ping for so long."""
+FIREHOSE = SimulatorConfig(endpoints=1, firehose=True, ping_interval=2.0)
+
+AFTERWARDS_NS = 10**8
+"""The run goes on so long, by the receive times of the paced endpoint, after the sink is read again."""
 
 Launch = Callable[..., Any]
 
@@ -71,13 +73,12 @@ def test_a_fifo_nobody_reads(tmp_path: Path, launch: Launch, policy: str) -> Non
     with SimulatorProcess(PACED) as paced, SimulatorProcess(FIREHOSE) as firehose:
         endpoints = [{"name": "paced", "uri": paced.endpoints[0][1], **keys}]
         endpoints += [{"name": f"firehose {name}", "uri": uri, **keys} for name, uri in firehose.endpoints]
-        run = launch({"endpoints": endpoints, "sink": "out.fifo"})
+        run = launch({"endpoints": endpoints, "sink": "out.fifo", "sink_backlog": "256KiB", "workers": 1})
         with fifo.open("rb") as reader:
             first = decode(reader.readline())
             before, highest = watch_memory(run)
             read_again_at = time.time_ns()
-            threading.Timer(2.0, run.process.terminate).start()
-            found = read_to_the_end(reader)
+            found = read_to_the_end(reader, run, read_again_at)
         assert run.wait() == 0, run.stderr
     assert highest - before < GROWTH_BYTES
     summary = run.summary
@@ -89,7 +90,7 @@ def test_a_fifo_nobody_reads(tmp_path: Path, launch: Launch, policy: str) -> Non
         assert books["received"] == books["delivered"] + books["dropped"], (name, books)
         assert books["delivered"] == len(found[name]) + (first.endpoint == name)
         assert all(line.seq < following.seq for line, following in pairwise(found[name]))
-    assert summary["endpoints"]["paced"]["dropped"] > RATE
+    assert summary["endpoints"]["paced"]["dropped"] > RATE * (STALL_S - KEPT_S)
     check_longest_gap(policy, found["paced"], read_again_at)
 
 
@@ -109,11 +110,20 @@ def watch_memory(run: Any) -> tuple[int, int]:
     return before, highest
 
 
-def read_to_the_end(reader: Iterator[bytes]) -> dict[str, list[Line]]:
+def read_to_the_end(reader: Iterator[bytes], run: Any, read_again_at: int) -> dict[str, list[Line]]:
+    """Read on until the paced endpoint is back in the present, then stop the run and take what there is."""
     found: dict[str, list[Line]] = {}
+    is_stopped = False
     for line in reader:
         record = decode(line)
         found.setdefault(record.endpoint, []).append(record)
+        if (
+            not is_stopped
+            and record.endpoint == "paced"
+            and record.received_at > read_again_at + AFTERWARDS_NS
+        ):
+            run.process.terminate()
+            is_stopped = True
     return found
 
 
