@@ -547,13 +547,13 @@ class TestPermits:
 
     @pytest.mark.parametrize("keys", [{}, {"ready": Ready(match={"ack": 1})}, {"send_rate": Rate(2, 5.0)}])
     def test_of_sessions_that_are_stopped_anywhere(self, desk: MakeDesk, keys: dict[str, Any]) -> None:
-        async def main(stop_at: float) -> None:
+        async def stop_at(seconds: float) -> None:
             fates = [REFUSED, lives(0.05, 1011, "1"), lives(0.05, 1000, '{"ack":1}'), stay]
             network = Network(*fates)
             backoff = Backoff(initial=0.01, maximum=0.01)
             run = Run(desk, network, budgeted=["feed.test"], subscribe=("a", "b"), backoff=backoff, **keys)
             granting = asyncio.create_task(self.grant(run))
-            await asyncio.sleep(stop_at)
+            await asyncio.sleep(seconds)
             is_open = [peer for peer in network.peers if not peer.is_lost]
             await run.stop()
             await granting
@@ -561,8 +561,11 @@ class TestPermits:
             assert all(peer.close_codes in ([1001], [1011], [1000]) for peer in network.peers)
             assert all(peer.close_codes == [1001] for peer in is_open)
 
-        for step in range(40):
-            run_fast(main(0.007 * step))
+        async def main() -> None:
+            for step in range(40):
+                await stop_at(0.007 * step)
+
+        run_fast(main())
 
 
 def test_stopped_while_it_hangs_up_all_is_let_go(desk: MakeDesk) -> None:

@@ -47,7 +47,11 @@ async def beat(
 
 
 async def _lives(connection: FeedConnection, reads: int, asked_at: float) -> bool:
-    """Whether anything came since; time in which this side couldn't read says nothing."""
-    if connection.last_read_at == reads:
+    """Whether anything came since, or could not have been read."""
+
+    def may_live() -> bool:
+        return connection.last_read_at != reads or was_held(connection, asked_at)
+
+    if not may_live():
         await asyncio.sleep(GRACE_S)
-    return connection.last_read_at != reads or was_held(connection, asked_at)
+    return may_live()

@@ -128,17 +128,14 @@ class Link:
                 )
 
     async def _wait_acknowledged(self, within_s: float) -> None:
-        closed = asyncio.ensure_future(self.connection.wait_closed())
+        closed = self.connection.connection_lost_waiter
         known = (self._acknowledged, closed)
-        try:
-            while not (self._acknowledged.done() or closed.done()):
-                asked_at = self._loop.time()
-                for timeout_s in (within_s, GRACE_S):
-                    await asyncio.wait(known, timeout=timeout_s, return_when=asyncio.FIRST_COMPLETED)
-                if not was_held(self.connection, asked_at):
-                    break
-        finally:
-            closed.cancel()
+        while not (self._acknowledged.done() or closed.done()):
+            asked_at = self._loop.time()
+            for timeout_s in (within_s, GRACE_S):
+                await asyncio.wait(known, timeout=timeout_s, return_when=asyncio.FIRST_COMPLETED)
+            if not was_held(self.connection, asked_at):
+                break
         if self._acknowledged.done():
             self._acknowledged.result()
         elif not closed.done():

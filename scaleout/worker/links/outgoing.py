@@ -74,7 +74,7 @@ class Outgoing:
         self._timer: asyncio.TimerHandle | None = None
         self._pace: Pace | None = None
         if rate is not None:
-            # One is kept for a pong, which can't wait for its turn.
+            # One is kept for a pong, which can't wait for its turn. Of more in one period it is the server that asks.
             slack_s = min(MAX_SLACK_S, SLACK * rate.period)
             self._pace = Pace(max(1, rate.count - 1), rate.period + slack_s)
             connection.on_pong = self._note_sent
@@ -154,12 +154,7 @@ class Outgoing:
         entry = _Waiting(message, self._loop.create_future())
         assert entry.sent is not None
         self._enqueue(queue, entry)
-        try:
-            await entry.sent
-        except asyncio.CancelledError:
-            if not entry.sent.cancel() and not entry.sent.cancelled():
-                entry.sent.exception()  # both came at once, and nobody else will ask for it
-            raise
+        await entry.sent
 
     async def _wait_to_ping(self) -> None:
         if not self.is_open:

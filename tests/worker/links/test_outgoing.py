@@ -185,6 +185,21 @@ class TestARate:
 
         run_fast(main())
 
+    def test_pongs_take_the_place_of_messages(self) -> None:
+        async def main() -> None:
+            peer = Peer()
+            outgoing = Outgoing(peer.connection, Rate(5, 1.0))
+            for _ in range(3):
+                peer.receive(PING)
+            for number in range(4):
+                outgoing.send(str(number))
+            assert peer.texts == ["0"]
+            await asyncio.sleep(2)
+            assert peer.texts == ["0", "1", "2", "3"]
+            peer.lose()
+
+        run_fast(main())
+
     def test_all_of_it_is_used(self) -> None:
         async def main() -> None:
             peer = Peer()
