@@ -14,7 +14,7 @@ PACKAGE = Path(scaleout.__file__).parent
 FILES = sorted(PACKAGE.rglob("*.py"))
 
 PURE = {
-    "__future__", "base64", "bisect", "collections", "dataclasses", "datetime", "email.utils", "enum", "fractions",
+    "__future__", "array", "base64", "bisect", "collections", "dataclasses", "datetime", "email.utils", "enum", "fractions",
     "functools", "hashlib", "heapq", "io", "itertools", "json", "math", "operator", "random", "re", "statistics",
     "string", "struct", "types", "typing", "urllib.parse", "zlib",
 }  # fmt: skip

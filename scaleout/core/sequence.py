@@ -35,6 +35,8 @@ class Gap(msgspec.Struct, frozen=True):
     key: str | None
     expected: int
     got: int
+    reconnected: bool = False
+    """Whether the connection was opened anew in between: what is missing may have been sent meanwhile."""
 
     @property
     def missed(self) -> int:
@@ -148,7 +150,7 @@ class SequenceTracker:
         if start >= highest:
             expected = highest
         if start > expected:
-            findings.gaps.append((index, Gap(None if key is None else str(key), expected, start)))
+            findings.gaps.append((index, Gap(None if key is None else str(key), expected, start, is_first)))
         elif start < expected and not is_first:
             if after < highest:
                 self._before_step_back[key] = highest

@@ -15,6 +15,7 @@ from msgspec import Struct
 from scaleout.core.wire import CursorMark
 
 SAVE_EVERY_S = 1.0
+VERSION = 1
 
 _log = logging.getLogger("scaleout.state")
 
@@ -30,7 +31,7 @@ class SavedCursor(Struct, frozen=True, omit_defaults=True):
 class Saved(Struct, frozen=True):
     """The file."""
 
-    version: int = 1
+    version: int = VERSION
     cursors: dict[str, SavedCursor] = {}
     """By the endpoint's name."""
 
@@ -53,17 +54,23 @@ class StateFile:
         self._is_dirty = False
         self._has_failed = False
         self._writing = threading.Lock()
+        self._encoded = self._written = 0
+        """Numbers of the last documents, so that an older one never takes the place of a newer."""
 
     def _load(self) -> dict[str, SavedCursor]:
         if self._path is None:
             return {}
         try:
-            return msgspec.json.decode(self._path.read_bytes(), type=Saved).cursors
+            saved = msgspec.json.decode(self._path.read_bytes(), type=Saved)
+            if saved.version != VERSION:
+                raise ValueError(f"it is of version {saved.version}, this is version {VERSION}")
         except FileNotFoundError:
             return {}
-        except (OSError, msgspec.DecodeError, UnicodeDecodeError) as exc:
-            _log.error("the state file %s can't be read, cursors start anew: %s", self._path, exc)
+        except (OSError, ValueError) as exc:
+            why = exc.strerror if isinstance(exc, OSError) else exc
+            _log.error("the state file %s can't be read, cursors start anew: %s", self._path, why)
             return {}
+        return saved.cursors
 
     def cursor(self, slot: int) -> CursorMark | None:
         """Where an endpoint was left."""
@@ -93,29 +100,33 @@ class StateFile:
         while self._path is not None:
             await asyncio.sleep(SAVE_EVERY_S)
             if self._is_dirty:
-                await asyncio.to_thread(self._write, self._path, self._encode())
+                await asyncio.to_thread(self._write, self._path, *self._encode())
 
     def save(self) -> None:
         """Save what has changed, at once."""
         if self._path is not None and self._is_dirty:
-            self._write(self._path, self._encode())
+            self._write(self._path, *self._encode())
 
-    def _encode(self) -> bytes:
+    def _encode(self) -> tuple[int, bytes]:
         self._is_dirty = False
-        return msgspec.json.format(msgspec.json.encode(Saved(cursors=self._cursors)), indent=1) + b"\n"
+        self._encoded += 1
+        document = msgspec.json.format(msgspec.json.encode(Saved(cursors=self._cursors)), indent=1)
+        return self._encoded, document + b"\n"
 
-    def _write(self, path: Path, document: bytes) -> None:
+    def _write(self, path: Path, number: int, document: bytes) -> None:
         """Replace the file: whole or not at all."""
         part = Path(f"{path}.part")
         try:
-            with (
-                self._writing,
-                open(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file,
-            ):
-                file.write(document)
-                file.flush()
-                os.fsync(file.fileno())
+            with self._writing:
+                if number <= self._written:
+                    return
+                part.unlink(missing_ok=True)
+                with open(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+                    file.write(document)
+                    file.flush()
+                    os.fsync(file.fileno())
                 part.replace(path)
+                self._written = number
         except OSError as exc:
             self._is_dirty = True
             if not self._has_failed:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
+from functools import partial
 
 from scaleout import hooks
 from scaleout.core.lifecycle import EndpointState, Stall, state_of_all
@@ -12,7 +13,8 @@ from scaleout.core.streams import Change, assign, change
 from scaleout.core.wire import Assignment
 from scaleout.errors import SendError
 from scaleout.logs import EndpointLogger
-from scaleout.worker.gaps import Act, Cooldown, GapWatch, HookCaller
+from scaleout.worker.cures import Cures, HookCaller
+from scaleout.worker.gaps import GapWatch, Numbering
 from scaleout.worker.inlet import Inlet
 from scaleout.worker.links.producing import Producing
 from scaleout.worker.resume import Resume
@@ -48,10 +50,10 @@ class Feed:
         self._on_change = on_change
         self._log = logger
         self._inlet: Inlet
-        self._watch: GapWatch | None = None
-        self._cooldown = Cooldown()
+        self._numbering: Numbering | None = None
+        self._cures = Cures()
         self._producing: Producing | None = None
-        self._hook: Act | None = None
+        self._hook: HookCaller | None = None
         self._tasks: dict[Session, asyncio.Task[None]] = {}
         self._ended = asyncio.Event()
         if endpoint.producer is not None:
@@ -94,6 +96,9 @@ class Feed:
         finally:
             for task in self._tasks.values():
                 task.cancel()
+            self._cures.close()
+            if self._hook is not None:
+                self._hook.close()
             await asyncio.gather(*self._tasks.values(), return_exceptions=True)
 
     def _groups(self, streams: Sequence[str]) -> list[tuple[str, ...]]:
@@ -113,11 +118,9 @@ class Feed:
 
         watch = None
         if endpoint.sequence is not None:
-            watch = self._watch
-            if watch is None or endpoint.sequence_scope == "connection":
-                watch = self._watch = GapWatch(
-                    endpoint, self._inlet, act, self._log, self._assignment.numbers
-                )
+            if self._numbering is None or endpoint.sequence_scope == "connection":
+                self._numbering = Numbering(endpoint, self._inlet, self._assignment.numbers)
+            watch = GapWatch(endpoint, self._inlet, self._numbering, act, self._log)
         resume = None
         if endpoint.cursor is not None:
             resume = Resume(endpoint.cursor, self._assignment.cursor, self._inlet, watch)
@@ -159,17 +162,19 @@ class Feed:
     def _act(self, session: Session, gap: Gap) -> None:
         if self._hook is not None:
             self._hook(gap)
-        elif self.endpoint.on_gap is not None:
+        elif self.endpoint.on_gap is not None and not gap.reconnected:
             carrier = next((each for each in self.sessions if gap.key in each.streams), None)
-            if self._cooldown.allows(gap.key, asyncio.get_running_loop().time()):
-                # Not from within the read that brought the gap: what it holds is still to be delivered.
-                asyncio.get_running_loop().call_soon(self._heal, carrier or session, carrier is not None, gap)
+            streams = [gap.key] if carrier is not None and gap.key is not None else []
+            key = (session, gap.key if self.endpoint.on_gap == "resubscribe" else None)
+            self._cures.ask(key, partial(self._cure, carrier or session, session.connects, streams, gap))
 
-    def _heal(self, session: Session, is_carrier: bool, gap: Gap) -> None:
+    def _cure(self, session: Session, connects: int, streams: Sequence[str], gap: Gap) -> None:
+        if session.connects != connects:
+            return  # that has cured it
         if self.endpoint.on_gap == "reconnect":
             session.reconnect(f"gap: expected {gap.expected}, got {gap.got}")
         else:
-            session.resubscribe([gap.key] if is_carrier and gap.key is not None else [])
+            session.resubscribe(streams)
 
     # From outside
 
@@ -198,13 +203,15 @@ class Feed:
         """
         if not self.streams:
             return f"{self.endpoint.name} has no streams"
+        if len(set(add)) < len(add) or not all(add):
+            return "each stream is to be named once"
         unknown = [stream for stream in remove if stream not in self.streams]
         known = [stream for stream in add if stream in self.streams]
         if unknown or known:
             return (
                 f"no such stream: {', '.join(unknown)}" if unknown else f"there already: {', '.join(known)}"
             )
-        if len(remove) == len(self.streams) and not add:
+        if not set(self.streams) - set(remove) and not add:
             return "at least one stream has to stay"
         self.streams = tuple(stream for stream in self.streams if stream not in remove) + tuple(add)
         groups = [tuple(session.streams) for session in self.sessions]

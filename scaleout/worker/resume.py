@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import partial
 from hashlib import blake2b
-from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
+from urllib.parse import unquote_plus, urlencode, urlsplit, urlunsplit
 
 import msgspec
 
@@ -59,8 +59,9 @@ class Resume:
         if parameter is None or self._mark is None:
             return uri
         parts = urlsplit(uri)
-        query = [pair for pair in parse_qsl(parts.query, keep_blank_values=True) if pair[0] != parameter]
-        return urlunsplit(parts._replace(query=urlencode([*query, (parameter, self._mark.value)])))
+        # What else there is stays as it is written: feeds differ in what they take.
+        others = [pair for pair in parts.query.split("&") if pair and _name_of(pair) != parameter]
+        return urlunsplit(parts._replace(query="&".join([*others, urlencode({parameter: self._mark.value})])))
 
     def begin(self) -> None:
         """A connection was opened, from where the cursor stands."""
@@ -123,6 +124,10 @@ class Resume:
         except (ValueError, RecursionError):
             return None
         return value if isinstance(value, str | int | float) and not isinstance(value, bool) else None
+
+
+def _name_of(pair: str) -> str:
+    return unquote_plus(pair.partition("=")[0])
 
 
 def _digest(payload: bytes) -> bytes:

@@ -120,8 +120,10 @@ def test_findings_are_those_of_the_obvious_tracker(
 ) -> None:
     tracker = tracker_for(mode, "d.s" if keyed else None)
     obvious: dict[object, Obvious] = {}
+    seen: set[object] = set()
     for batch in batches:
         if data.draw(st.booleans(), label="restart"):
+            seen.clear()
             tracker.restart()
             for sequence in obvious.values():
                 sequence.restart()
@@ -131,9 +133,11 @@ def test_findings_are_those_of_the_obvious_tracker(
             if not message.keys() >= NUMBERED_BY[mode]:
                 continue
             key = message.get("s") if keyed else None
+            is_first = key not in seen
+            seen.add(key)
             match obvious.setdefault(key, Obvious(mode)).look_at(message):
                 case "gap", expected, got:
-                    gaps.append((index, Gap(None if key is None else str(key), expected, got)))
+                    gaps.append((index, Gap(None if key is None else str(key), expected, got, is_first)))
                 case problem, _, _:
                     counts[problem] += 1
         findings = tracker.track([make(message, quoted=quoted) for message in batch])
@@ -227,7 +231,7 @@ def test_a_connection_may_begin_earlier_but_not_later() -> None:
     assert problems_of(tracker.track(numbers(1))) == ([], 0, 1)
     tracker.restart()
     tracker.restart()
-    assert problems_of(tracker.track(numbers(4))) == ([(0, Gap(None, 2, 4))], 0, 0)
+    assert problems_of(tracker.track(numbers(4))) == ([(0, Gap(None, 2, 4, reconnected=True))], 0, 0)
 
 
 def test_the_keys_remembered_are_bounded_and_the_oldest_leave_first() -> None:

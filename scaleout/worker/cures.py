@@ -1,0 +1,128 @@
+"""What is done about gaps: resubscriptions, reconnects, and calls of a function of the user's."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+from collections.abc import Callable
+
+from scaleout.context import Context
+from scaleout.core.sequence import Gap
+from scaleout.hooks import GapHook
+from scaleout.logs import EndpointLogger
+from scaleout.worker.words import text_of
+
+COOLDOWN_S = 10.0
+"""Between two resubscriptions because of gaps of one key, two reconnects of one connection, and two log lines."""
+MAX_KEYS = 10_000
+MAX_CALLS = 1_000
+"""Of an async function under way at the same time."""
+
+
+class Telling:
+    """Lets something be told once in a while, and counts what wasn't."""
+
+    def __init__(self) -> None:
+        self._told_at = -COOLDOWN_S
+        self._untold = 0
+
+    def more(self) -> str | None:
+        """What to add about those before that weren't told; None: this one isn't to be told either."""
+        now = asyncio.get_running_loop().time()
+        if now - self._told_at < COOLDOWN_S:
+            self._untold += 1
+            return None
+        more = f" (and {self._untold} more since the last one told)" if self._untold else ""
+        self._told_at, self._untold = now, 0
+        return more
+
+
+class Cures:
+    """Does something about gaps: soon, but for each key not again for a while, and then once for all of them."""
+
+    def __init__(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._last: dict[object, float] = {}
+        self._pending: dict[object, asyncio.TimerHandle] = {}
+
+    def ask(self, key: object, cure: Callable[[], None]) -> None:
+        """Call this as soon as it may be; not at once, for the read with the gap is still to be delivered."""
+        if key in self._pending or len(self._pending) >= MAX_KEYS:
+            return
+        now = self._loop.time()
+        due = max(now, self._last.get(key, -COOLDOWN_S) + COOLDOWN_S)
+        self._pending[key] = self._loop.call_at(due, self._do, key, cure)
+
+    def _do(self, key: object, cure: Callable[[], None]) -> None:
+        del self._pending[key]
+        if len(self._last) >= MAX_KEYS:
+            self._last.clear()
+        self._last[key] = self._loop.time()
+        cure()
+
+    def close(self) -> None:
+        """Do nothing any more."""
+        for timer in self._pending.values():
+            timer.cancel()
+        self._pending.clear()
+
+
+class HookCaller:
+    """Calls a function of the user's with each gap; whatever it does harms nobody.
+
+    Args:
+        hook: the function.
+        endpoint: the endpoint's name.
+        send: sends a message on the endpoint's connection.
+        logger: knows the endpoint.
+    """
+
+    def __init__(
+        self, hook: GapHook, endpoint: str, send: Callable[[str | bytes], None], logger: EndpointLogger
+    ) -> None:
+        self._hook = hook
+        self._endpoint = endpoint
+        self._send = send
+        self._log = logger
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._told = Telling()
+
+    def __call__(self, gap: Gap) -> None:
+        """Call the function, and await it in the background if it is to be awaited."""
+        if len(self._tasks) >= MAX_CALLS:
+            self._complain(f"{MAX_CALLS:,} calls are still under way")
+            return
+        arguments: tuple[object, ...] = (gap,)
+        if self._hook.wants_context:
+            arguments += (Context(self._endpoint, 0, self._send),)
+        try:
+            outcome = self._hook.function(*arguments)
+        except BaseException as exc:  # it may even want to end the process
+            self._complain(_words(exc))
+            return
+        if inspect.isawaitable(outcome):
+            task = asyncio.ensure_future(self._await(outcome))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+
+    async def _await(self, outcome: object) -> None:
+        try:
+            await outcome  # type: ignore[misc]  # it was seen to be awaitable
+        except asyncio.CancelledError:
+            raise
+        except BaseException as exc:
+            self._complain(_words(exc))
+
+    def _complain(self, why: str) -> None:
+        more = self._told.more()
+        if more is not None:
+            self._log.error("on_gap failed: %s%s", why, more)
+
+    def close(self) -> None:
+        """Cancel what is under way."""
+        for task in self._tasks:
+            task.cancel()
+
+
+def _words(exc: BaseException) -> str:
+    return f"{type(exc).__name__}: {text_of(exc)}"
