@@ -18,7 +18,7 @@ from scaleout.control.place import problem_of
 from scaleout.errors import ConfigError, ControlError, Fault
 
 MAX_CONNECTIONS = 200
-"""More of them are turned away: descriptors are for the feeds."""
+"""Descriptors are for the feeds: of more, the one that has been idle for longest is let go."""
 IDLE_S = 300.0
 """Who asks nothing for so long is let go."""
 TAKE_S = 10.0
@@ -155,8 +155,8 @@ class _Clients:
         self._decoder: msgspec.json.Decoder[AnyRequest] = msgspec.json.Decoder(AnyRequest)
         self._encoder = msgspec.json.Encoder()
         self._tasks: set[asyncio.Task[None]] = set()
-        self._busy: set[asyncio.Task[None]] = set()
-        """Those whose requests are being answered."""
+        self._idle: dict[asyncio.Task[None], None] = {}
+        """Those that ask nothing, the one that has asked nothing for longest first."""
         self._is_closed = False
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -167,13 +167,16 @@ class _Clients:
         try:
             if self._is_closed:
                 return
-            if len(self._tasks) > MAX_CONNECTIONS:
+            if len(self._tasks) > MAX_CONNECTIONS and not self._make_room():
                 await self._reply(writer, Refused(problem="too many clients at once: try again"))
                 return
-            while not self._is_closed and (line := await _next_line(reader)) is not None:
-                self._busy.add(task)
+            while not self._is_closed:
+                self._idle[task] = None
+                line = await _next_line(reader)
+                self._idle.pop(task, None)
+                if line is None:
+                    return
                 await self._reply(writer, await self._reply_to(line))
-                self._busy.discard(task)
         except (OSError, TimeoutError):
             pass  # it has left, or doesn't read
         except asyncio.CancelledError:
@@ -182,8 +185,16 @@ class _Clients:
             _log.exception("internal error on the control socket; that client is let go")
         finally:
             self._tasks.discard(task)
-            self._busy.discard(task)
+            self._idle.pop(task, None)
             writer.transport.abort() if writer.transport.get_write_buffer_size() else writer.close()
+
+    def _make_room(self) -> bool:
+        """Let somebody go who asks nothing; whether there was one."""
+        for task in self._idle:
+            del self._idle[task]
+            task.cancel()
+            return True
+        return False
 
     async def _reply(self, writer: asyncio.StreamWriter, reply: AnyReply) -> None:
         writer.write(self._encoder.encode(reply) + b"\n")
@@ -208,10 +219,11 @@ class _Clients:
     async def dismiss(self) -> None:
         """Let all of them go; those who wait for an answer get it, if it comes at once."""
         self._is_closed = True
-        for task in self._tasks - self._busy:
+        busy = self._tasks - self._idle.keys()
+        for task in self._idle:
             task.cancel()
-        if self._busy:
-            await asyncio.wait(self._busy, timeout=LAST_ANSWERS_S)
+        if busy:
+            await asyncio.wait(busy, timeout=LAST_ANSWERS_S)
         tasks = tuple(self._tasks)
         for task in tasks:
             task.cancel()

@@ -333,19 +333,39 @@ def test_many_clients_at_once(run: Run) -> None:
         async with served(control.MAX_CONNECTIONS) as clients:
             replies = await asyncio.gather(*(each.resume(str(n)) for n, each in enumerate(clients)))
             assert replies == [Resumed(endpoints=(str(n),)) for n in range(len(clients))]
+            for each in clients:
+                await each.resume()
             late = await Client.connect()
-            assert msgspec.json.decode(await late.reader.readline(), type=AnyReply) == Refused(
-                problem="too many clients at once: try again"
-            )
-            assert await late.reader.read() == b""
+            assert await late.resume() == Resumed(endpoints=("a",))
+            assert await clients[0].reader.read() == b"", "who was idle for longest is let go"
+            assert await clients[1].resume() == Resumed(endpoints=("a",))
             late.close()
-            clients[0].close()
-            while True:  # until the place of who has left is free
-                again = await Client.connect()
-                reply = await again.resume()
-                again.close()
-                if reply == Resumed(endpoints=("a",)):
-                    break
+
+    run(scenario())
+
+
+def test_who_waits_for_an_answer_is_not_let_go(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(control, "MAX_CONNECTIONS", 1)
+    monkeypatch.setattr(control, "LAST_ANSWERS_S", 0.01)
+
+    async def scenario() -> None:
+        asked = asyncio.Event()
+
+        async def hang(request: AnyRequest) -> AnyReply:
+            asked.set()
+            await asyncio.Event().wait()
+            return Done()
+
+        with listening("s") as listener:
+            async with serving(listener, hang):
+                client = await Client.connect()
+                client.writer.write(b'{"command":"resume"}\n')
+                await asked.wait()
+                late = await Client.connect()
+                reply = REPLIES.decode(await late.reader.readline())
+                assert reply == Refused(problem="too many clients at once: try again")
+                late.close()
+            client.close()
 
     run(scenario())
 
