@@ -273,11 +273,19 @@ class FeedConnection(ClientConnection):
             if self._holders:
                 continue
             await self.turn_to_ping()
-            pong = await self.ping()
+            pong = await self._ping()
             if self.ping_timeout is None or await self._is_answered(pong, self.ping_timeout):
                 continue
             async with self.send_context():
                 self.protocol.fail(CloseCode.INTERNAL_ERROR, "keepalive ping timeout")
+
+    async def _ping(self) -> Awaitable[float]:
+        """Send a ping; a peer that doesn't read what it is sent won't answer it, but may still be heard."""
+        try:
+            async with asyncio.timeout(self.ping_timeout):
+                return await self.ping()
+        except TimeoutError:
+            return self.loop.create_future()
 
     async def _is_answered(self, pong: Awaitable[float], timeout_s: float) -> bool:
         answer = asyncio.ensure_future(pong)

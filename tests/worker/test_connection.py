@@ -715,6 +715,20 @@ def keepalive_feed() -> Feed:
     return feed
 
 
+def test_a_silent_server_that_does_not_even_read_pings_is_left() -> None:
+    async def main() -> None:
+        feed = keepalive_feed()
+        loop = asyncio.get_running_loop()
+        feed.connection.pause_writing()  # as if much had been sent that nobody reads
+        await asyncio.sleep(50)
+        assert feed.connection.state is State.OPEN
+        await asyncio.sleep(30)
+        assert feed.close_frames == [1011] and loop.time() <= 80
+        feed.receive_eof()
+
+    run_fast(main())
+
+
 def test_a_server_that_answers_pings_stays_connected() -> None:
     async def main() -> None:
         feed = keepalive_feed()

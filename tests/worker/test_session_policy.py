@@ -267,6 +267,16 @@ class TestQuarantine:
         run_fast(main())
         assert len([said for said in caplog.messages if "quarantined after 3 refusals" in said]) == 1
 
+    def test_retry_after_is_honoured_in_quarantine_too(self, desk: MakeDesk) -> None:
+        async def main() -> None:
+            network = Network(status(403, Retry_After="1000"))
+            run = Run(desk, network, quarantine=Quarantine(after=1, probe=10.0))
+            await run.dialed(4)
+            assert all(pause >= 1000 for pause in network.pauses)
+            await run.stop()
+
+        run_fast(main())
+
     def test_a_person_releases_it_with_as_many_tries_as_at_first(self, desk: MakeDesk) -> None:
         async def main() -> None:
             network = Network(status(401))
@@ -438,6 +448,30 @@ class TestInvalidMessages:
             run = Run(desk, network, **self.KEYS)
             await asyncio.sleep(100)
             assert run.states == [CONNECTING, LIVE] and run.desk.counts == (40, 38, 0, 2)
+            await run.stop()
+
+        run_fast(main())
+
+    def test_less_than_a_window_without_them_is_none(self, desk: MakeDesk) -> None:
+        async def main() -> None:
+            bad = says(*["garbage"] * 20)
+            network = Network(bad, lives(20, 1011, "[1]"), bad, bad, stay)
+            run = Run(desk, network, **self.KEYS)
+            await run.reached(QUARANTINED)
+            assert len(network.dials) == 4
+            await run.stop()
+
+        run_fast(main())
+
+    def test_those_of_other_connections_are_not_its_own(self, desk: MakeDesk) -> None:
+        async def main() -> None:
+            network = Network(says(*["[1]"] * 20))
+            run = Run(desk, network, **self.KEYS)
+            await run.reached(LIVE)
+            run.desk.receive(*[b"garbage"] * 30)
+            network.peers[0].say(*["[1]"] * 20)
+            await settle()
+            assert network.peers[0].close_codes == [] and run.states == [CONNECTING, LIVE]
             await run.stop()
 
         run_fast(main())

@@ -146,8 +146,10 @@ class Link:
         """Subscribe to more streams, and unsubscribe from others.
 
         Raises:
-            SendError: it can't be sent.
+            SendError: it can't be sent, or what is to be taken away may not have been asked for yet.
         """
+        if remove and not self.is_ready:
+            raise SendError("is still being subscribed")
         for message in self._talk.cancellation(remove) if remove else ():
             self.outgoing.send(encode(message))
         for message in self._talk.subscription(add, None) if add else ():

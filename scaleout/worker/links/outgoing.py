@@ -74,7 +74,7 @@ class Outgoing:
         self._timer: asyncio.TimerHandle | None = None
         self._pace: Pace | None = None
         if rate is not None:
-            # One is kept for a pong, which can't wait for its turn. Of more in one period it is the server that asks.
+            # One is kept for a pong, which can't wait for its turn; more in one period are the server's wish.
             slack_s = min(MAX_SLACK_S, SLACK * rate.period)
             self._pace = Pace(max(1, rate.count - 1), rate.period + slack_s)
             connection.on_pong = self._note_sent

@@ -13,6 +13,7 @@ from scaleout.core.frames import Kind
 from scaleout.core.lifecycle import Stall
 from scaleout.core.remedies import Remedy
 from scaleout.core.wire import AttemptEnded, ConnectionEnded, Report
+from scaleout.errors import SendError
 from scaleout.logs import EndpointLogger
 from scaleout.worker.links.link import Link
 from scaleout.worker.links.permits import Permit, Permits
@@ -434,6 +435,23 @@ class TestTheEnd:
             await asyncio.wait((subscribing,))
 
         run_fast(main())
+
+
+def test_streams_can_not_be_taken_away_before_they_are_asked_for() -> None:
+    async def main() -> None:
+        case = Case(subscribe=({"sub": "{stream}"},), unsubscribe=({"unsub": "{stream}"},), ready=READY)
+        subscribing = asyncio.create_task(case.subscribe("a", "b"))
+        await settle()
+        case.link.change_streams(["c"], [])
+        with pytest.raises(SendError, match="is still being subscribed"):
+            case.link.change_streams([], ["a"])
+        case.peer.say(ACK)
+        await subscribing
+        case.link.change_streams([], ["a"])
+        assert case.peer.texts[-1] == '{"unsub":"a"}'
+        await case.let_go()
+
+    run_fast(main())
 
 
 def test_streams_are_changed_and_resubscribed_to(caplog: pytest.LogCaptureFixture) -> None:
