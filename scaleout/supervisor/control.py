@@ -177,10 +177,11 @@ class _Clients:
                 if line is None:
                     return
                 await self._reply(writer, await self._reply_to(line))
+                await asyncio.sleep(0)  # what has come already is no reason to keep the loop
         except (OSError, TimeoutError):
             pass  # it has left, or doesn't read
         except asyncio.CancelledError:
-            pass  # the run ends
+            pass  # the run ends, or others want the room
         except Exception:
             _log.exception("internal error on the control socket; that client is let go")
         finally:
