@@ -114,14 +114,12 @@ def read_to_the_end(reader: Iterator[bytes], run: Any, read_again_at: int) -> di
     """Read on until the paced endpoint is back in the present, then stop the run and take what there is."""
     found: dict[str, list[Line]] = {}
     is_stopped = False
+    deadline = time.monotonic() + 30
     for line in reader:
         record = decode(line)
         found.setdefault(record.endpoint, []).append(record)
-        if (
-            not is_stopped
-            and record.endpoint == "paced"
-            and record.received_at > read_again_at + AFTERWARDS_NS
-        ):
+        is_back = record.endpoint == "paced" and record.received_at > read_again_at + AFTERWARDS_NS
+        if not is_stopped and (is_back or time.monotonic() > deadline):
             run.process.terminate()
             is_stopped = True
     return found
