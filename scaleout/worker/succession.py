@@ -158,9 +158,11 @@ class Succession:
 
     @property
     def _begins_at(self) -> float:
-        """When to open the next connection: after a goodbye at once, unless that is what each connection gets."""
+        """When to open the next connection: at once, unless connections that short-lived follow each other."""
         if self._old.said_goodbye:
             return self._old.opened_at + GOODBYE_PACE_S
+        if not self._is_due:
+            return self._old.opened_at + LEAD_S  # a standby, which has time; not a second one each moment
         return self._loop.time() + LEAD_S
 
     async def _watch_wishes(self) -> None:

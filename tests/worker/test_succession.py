@@ -399,6 +399,19 @@ def test_a_standby_takes_over_at_once(lags: tuple[float, float]) -> None:
     assert max(pauses) < 0.5
 
 
+def test_the_next_standby_is_opened_at_once() -> None:
+    host = play(steady(100, 70), [Plan(lives=5.0)], 60, standby=True)
+    host.check()
+    assert numbers(host) == list(range(len(host.delivered)))
+    assert host.breaks == 0
+
+
+def test_connections_that_die_soon_are_no_hot_loop_with_a_standby_either() -> None:
+    plans = [Plan(lives=5.0), *[Plan(lives=0.1 + n % 7 / 10, opens_in=0.01) for n in range(500)]]
+    host = play(steady(100, 70), plans, 60, standby=True)
+    assert len(host.opened_at) < 130
+
+
 def test_a_standby_of_a_silent_feed_takes_over() -> None:
     host = play([1.0, 2.0, 60.0], [Plan(lives=30.0), Plan()], 70, standby=True)
     assert numbers(host) == [0, 1, 2]
