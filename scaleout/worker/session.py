@@ -93,7 +93,10 @@ class Session:
         self._backoff = BackoffState(endpoint.backoff, means.rng)
         self._breaker = Breaker(endpoint.quarantine.after, endpoint.quarantine.probe)
         self._offers = Offers(endpoint)
-        self._invalid = InvalidWatch(endpoint, inlet.books)
+        self._invalid: InvalidWatch | None = None
+        if endpoint.max_invalid is not None:
+            is_decoded_at_once = endpoint.backpressure == "block"
+            self._invalid = InvalidWatch(endpoint.max_invalid, is_decoded_at_once, inlet.books)
         self._links = OpenLinks(inlet, self._backoff)
         self._wake = asyncio.Event()
         self._move = asyncio.Event()
@@ -211,7 +214,8 @@ class Session:
     def _begin(self) -> None:
         if self._resume is not None:
             self._resume.begin()
-        self._invalid.reset()
+        if self._invalid is not None:
+            self._invalid.reset()
         if self._watch is not None:
             self._watch.begin()
         if self.endpoint.ready is None:
@@ -275,6 +279,9 @@ class Session:
     # Receiving
 
     def deliver(self, payloads: list[bytes], joined: bytes, kind: Kind, received_at: int) -> None:
+        if self._invalid is None:
+            self._receive(payloads, joined, kind, received_at)
+            return
         self._invalid.before()
         self._receive(payloads, joined, kind, received_at)
         fault = self._invalid.after(len(payloads))

@@ -54,8 +54,12 @@ def run_fast(main: Coroutine[Any, Any, None], limit_s: float = 100_000.0) -> Non
         left = asyncio.all_tasks() - {asyncio.current_task()}
         assert not left, left
 
-    with asyncio.Runner(loop_factory=FastLoop) as runner:
-        runner.run(bounded())
+    gc.freeze()  # so that little is left to collect
+    try:
+        with asyncio.Runner(loop_factory=FastLoop) as runner:
+            runner.run(bounded())
+    finally:
+        gc.unfreeze()
     assert not unseen, unseen
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from scaleout.config import Endpoint
+from scaleout.config import InvalidShare as Limit
 from scaleout.core.validity import InvalidShare
 from scaleout.worker.books import Books
 
@@ -16,22 +16,22 @@ class InvalidWatch:
     invalid one. Under a policy that drops, it may be decoded later: then it counts for whichever brings the next.
 
     Args:
-        endpoint: says how many there may be.
+        limit: how many there may be.
+        is_decoded_at_once: whether messages are decoded as they come.
         books: say how many could not be decoded.
     """
 
-    def __init__(self, endpoint: Endpoint, books: Books) -> None:
+    def __init__(self, limit: Limit, is_decoded_at_once: bool, books: Books) -> None:
+        self._limit = limit
+        self._is_decoded_at_once = is_decoded_at_once
         self._books = books
-        self._limit = endpoint.max_invalid
-        self._is_decoded_at_once = endpoint.backpressure == "block"
         self._undecodable = books.undecodable
-        self._share = InvalidShare(self._limit.share, self._limit.window) if self._limit else None
+        self._share = InvalidShare(limit.share, limit.window)
 
     def reset(self) -> None:
         """Begin anew, with another connection."""
         self._undecodable = self._books.undecodable
-        if self._share is not None:
-            self._share.reset()
+        self._share.reset()
 
     def before(self) -> None:
         """Messages are about to be handed on."""
@@ -40,8 +40,6 @@ class InvalidWatch:
 
     def after(self, messages: int) -> str | None:
         """So many messages were handed on; what is wrong, if too many are invalid."""
-        if self._share is None or self._limit is None:
-            return None
         before, self._undecodable = self._undecodable, self._books.undecodable
         invalid = min(messages, self._undecodable - before)
         if not self._share.note(asyncio.get_running_loop().time(), messages - invalid, invalid):

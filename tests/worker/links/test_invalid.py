@@ -5,21 +5,19 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from scaleout.config import Endpoint, InvalidShare
+from scaleout.config import InvalidShare
 from scaleout.worker.links.invalid import InvalidWatch
 from tests.worker.peers import run_fast
 
 MakeDesk = Callable[..., Any]
 
-
-def endpoint(**keys: Any) -> Endpoint:
-    return Endpoint(uri="ws://feed.test/", max_invalid=InvalidShare(0.5, 10.0), **keys)
+HALF = InvalidShare(0.5, 10.0)
 
 
 def test_each_connection_has_a_share_of_its_own(desk: MakeDesk) -> None:
     async def main() -> None:
         made = desk()
-        good, bad = (InvalidWatch(endpoint(), made.inlet.books) for _ in range(2))
+        good, bad = (InvalidWatch(HALF, True, made.inlet.books) for _ in range(2))
         for _ in range(19):
             bad.before()
             made.receive(b"garbage")
@@ -44,7 +42,7 @@ def test_each_connection_has_a_share_of_its_own(desk: MakeDesk) -> None:
 def test_what_is_decoded_later_counts_then(desk: MakeDesk) -> None:
     async def main() -> None:
         made = desk()
-        watch = InvalidWatch(endpoint(backpressure="drop_oldest"), made.inlet.books)
+        watch = InvalidWatch(HALF, False, made.inlet.books)
         watch.before()
         assert watch.after(20) is None
         made.receive(*[b"garbage"] * 20)
@@ -57,16 +55,5 @@ def test_what_is_decoded_later_counts_then(desk: MakeDesk) -> None:
         watch.reset()
         watch.before()
         assert watch.after(20) is None, "those were the last connection's"
-
-    run_fast(main())
-
-
-def test_without_a_limit_nothing_is_too_much(desk: MakeDesk) -> None:
-    async def main() -> None:
-        made = desk()
-        watch = InvalidWatch(Endpoint(uri="ws://feed.test/"), made.inlet.books)
-        watch.before()
-        made.receive(*[b"garbage"] * 100)
-        assert watch.after(100) is None
 
     run_fast(main())
