@@ -186,9 +186,10 @@ class Endpoint(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     high_water: int = 1000
     """Messages waiting for an async processor above which the endpoint is held back, and messages (so with
     `latest` keys) that a policy keeps at the most."""
-    low_water: int = 250
+    low_water: int | None = None
     """Messages waiting for an async processor below which the endpoint goes on; `drop_newest`, once full, goes on
-    keeping below it. The other policies drop no more than they must, and don't look at it."""
+    keeping below it. The other policies drop no more than they must, and don't look at it. By default a quarter of
+    `high_water`."""
     high_water_bytes: int = 4 * 2**20
     """As `high_water`, in bytes of payload, but a policy keeps one message however large it is; a quarter of it
     is the mark below which it goes on."""
@@ -209,6 +210,11 @@ class Endpoint(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Declared load relative to the other endpoints, for the placement over workers."""
     linger: float = 0.005
     """How long results may wait for a larger batch; 0 sends after every read."""
+
+    @property
+    def goes_on_below(self) -> int:
+        """The low-water mark: in messages, a quarter of the high one unless it is set."""
+        return max(1, self.high_water // 4 if self.low_water is None else self.low_water)
 
     def __repr__(self) -> str:
         return f"<Endpoint {self.name or 'without a name'}>"  # URI, headers and messages may hold secrets

@@ -230,7 +230,7 @@ class Awaited(Processed):
         messages, size = self._pending_messages, self._pending_bytes
         if messages > config.high_water or size > config.high_water_bytes:
             self.valve.close()
-        elif messages < max(1, config.low_water) and size < max(1, config.high_water_bytes // 4):
+        elif messages < config.goes_on_below and size < max(1, config.high_water_bytes // 4):
             self.valve.open()
 
     # Timeouts

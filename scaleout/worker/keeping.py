@@ -141,7 +141,7 @@ class DropNewest(DropOldest):
 
     def __init__(self, endpoint: Endpoint) -> None:
         super().__init__(endpoint)
-        self._low = endpoint.low_water
+        self._low = endpoint.goes_on_below
         self._low_bytes = endpoint.high_water_bytes // 4
         self._is_full = False
 
