@@ -11,8 +11,6 @@ from msgspec import Struct
 from websockets.frames import CloseCode
 
 from scaleout.config import Endpoint
-from scaleout.core.backoff import BackoffState
-from scaleout.core.breaker import Breaker
 from scaleout.core.frames import Kind
 from scaleout.core.lifecycle import EndpointState, Stall, connection_step
 from scaleout.core.remedies import Remedy
@@ -26,18 +24,15 @@ from scaleout.worker.links import endings
 from scaleout.worker.links.endings import Ending, Renegotiation
 from scaleout.worker.links.invalid import InvalidWatch
 from scaleout.worker.links.link import Link
-from scaleout.worker.links.offers import Offers
 from scaleout.worker.links.openlinks import OpenLinks
 from scaleout.worker.links.permits import Permits
 from scaleout.worker.links.producing import Producing
+from scaleout.worker.links.standing import Standing
 from scaleout.worker.links.talk import Talk
 from scaleout.worker.resume import Resume
 from scaleout.worker.succession import Succession
 
 OnChange = Callable[["Session"], None]
-
-SETTLED_S = 5.0
-"""A server that refuses after the handshake does so within that time, whatever it sends before."""
 
 
 class Means(Struct):
@@ -90,14 +85,12 @@ class Session:
         self._receive: Receiver = (resume or watch or inlet).receive
         self._producing = producing
         self._talk = Talk(endpoint)
-        self._backoff = BackoffState(endpoint.backoff, means.rng)
-        self._breaker = Breaker(endpoint.quarantine.after, endpoint.quarantine.probe)
-        self._offers = Offers(endpoint)
+        self._standing = Standing(endpoint, means.rng, logger)
         self._invalid: InvalidWatch | None = None
         if endpoint.max_invalid is not None:
             is_decoded_at_once = endpoint.backpressure == "block"
             self._invalid = InvalidWatch(endpoint.max_invalid, is_decoded_at_once, inlet.books)
-        self._links = OpenLinks(inlet, self._backoff)
+        self._links = OpenLinks(inlet, self._standing.backoff)
         self._wake = asyncio.Event()
         self._move = asyncio.Event()
         """Set to move to a fresh connection."""
@@ -147,18 +140,8 @@ class Session:
 
     async def _pause(self, ending: Ending) -> None:
         """Wait before the next attempt, unless a person wants it at once."""
-        if ending.remedy is Remedy.REFUSED and self._breaker.refused():
-            self._log.error(
-                "quarantined after %d refusals: probed every %g s; `scaleout resume` releases it",
-                self._breaker.refusals,
-                self.endpoint.quarantine.probe,
-            )
-        if self._breaker.is_open:
-            self._enter(EndpointState.QUARANTINED)
-            delay = max(self._breaker.probe_delay(self._means.rng), ending.retry_after_s)
-        else:
-            self._enter(EndpointState.BACKOFF)
-            delay = self._backoff.next_delay(ending.remedy is not Remedy.RETRY, ending.retry_after_s)
+        state, delay = self._standing.wait_after(ending)
+        self._enter(state)
         self._log.info("reconnecting in %.1f s", delay)
         self._wake.clear()
         try:
@@ -169,7 +152,7 @@ class Session:
 
     def resume_now(self) -> None:
         """End the quarantine, or the wait for the next attempt, on a person's word."""
-        self._breaker.release()
+        self._standing.release()
         self._wake.set()
 
     def _note(self, ending: Ending) -> None:
@@ -192,13 +175,13 @@ class Session:
             connection = await self._means.dialer.dial(
                 self.endpoint,
                 uri=self.uri,
-                subprotocols=self._offers.subprotocols,
-                compression=self._offers.compression,
+                subprotocols=self._standing.offers.subprotocols,
+                compression=self._standing.offers.compression,
                 on_redirect=permit.exchange,
             )
         except Exception as exc:
             permit.give_back()
-            return self._renegotiate(endings.of_attempt(exc))
+            return self._standing.renegotiate(endings.of_attempt(exc))
         except BaseException:
             permit.give_back()
             raise
@@ -225,9 +208,9 @@ class Session:
         """Wait for a connection's end; where that is cut short, the connection is left for `say_goodbye`."""
         ending = await link.wait_ended()
         if ending.remedy is not Remedy.REFUSED and ending.renegotiation is None:
-            self._look_for_recovery(is_settled=True)  # nobody may have looked while it was open
+            self._standing.look(link, has_ended_well=True)  # nobody may have looked while it was open
         self.close(link)
-        return self._renegotiate(ending)
+        return self._standing.renegotiate(ending)
 
     def close(self, link: Link) -> None:
         """Forget a connection."""
@@ -236,16 +219,6 @@ class Session:
     def close_all(self) -> None:
         """Cut all connections."""
         self._links.close_all()
-
-    def _renegotiate(self, ending: Ending) -> Ending:
-        """Offer something else at the next connect; if there is nothing else to offer, it is a refusal."""
-        if ending.renegotiation is None:
-            return ending
-        tried = self._offers.change(ending.renegotiation)
-        if tried is not None:
-            self._log.info("negotiating anew, %s", tried)
-            return Ending(Remedy.RETRY, ending.error, retry_after_s=ending.retry_after_s)
-        return Ending(Remedy.REFUSED, ending.error, retry_after_s=ending.retry_after_s)
 
     # Staying connected
 
@@ -320,27 +293,12 @@ class Session:
             lag_s: how late the loop was.
         """
         stalls = [link.look(now, lag_s) for link in self._links]
-        link = self._links.first
-        if link is not None:
-            self._look_for_recovery(is_settled=now - link.opened_at >= SETTLED_S)
+        if self._links.first is not None:
+            self._standing.look(self._links.first)
         stall = stalls[0] if stalls and self.state is EndpointState.LIVE else None
         if stall is not self.stall:
             self.stall = stall
             self._on_change(self)
-
-    def _look_for_recovery(self, is_settled: bool) -> None:
-        """A session is a good one if it was acknowledged, or brings data and few invalid messages."""
-        link = self._links.first
-        if link is None or not link.is_ready or not (self._breaker.refusals or self._offers.are_in_doubt):
-            return
-        if self.endpoint.ready is None and not (link.messages and is_settled):
-            return
-        limit = self.endpoint.max_invalid
-        if limit is not None and asyncio.get_running_loop().time() - link.opened_at < limit.window:
-            return
-        self._offers.are_in_doubt = False
-        if self._breaker.recovered():
-            self._log.info("recovered from quarantine")
 
     # Sending
 
