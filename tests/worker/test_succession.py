@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 from bisect import bisect_right
 from collections.abc import Callable, Coroutine, Sequence
+from itertools import pairwise
 from random import Random
 from types import SimpleNamespace
 from typing import Any, cast
@@ -395,7 +396,7 @@ def test_a_standby_takes_over_at_once(lags: tuple[float, float]) -> None:
     assert got == list(range(got[-1] + 1))
     assert host.moves >= 4
     assert host.breaks == host.uncertain == 0
-    pauses = [after - before for before, after in zip(host.delivered_at, host.delivered_at[1:], strict=False)]
+    pauses = [after - before for before, after in pairwise(host.delivered_at)]
     assert max(pauses) < 0.5
 
 
@@ -430,9 +431,7 @@ def test_a_standby_that_dies_is_replaced_with_growing_delays() -> None:
 def test_a_standby_that_lived_long_is_replaced_soon() -> None:
     host = play(steady(2, 2000), [Plan(), Plan(lives=100.0)], 1900, standby=True)
     assert len(host.opened_at) >= 18
-    delays = [
-        later - earlier - 100 for earlier, later in zip(host.opened_at, host.opened_at[1:], strict=False)
-    ]
+    delays = [later - earlier - 100 for earlier, later in pairwise(host.opened_at)]
     assert max(delays) < 2.5
 
 
@@ -495,7 +494,7 @@ def test_a_standby_of_a_feed_that_differs_takes_over_at_once_and_brings_little_t
     assert (host.moves, host.uncertain, host.breaks) == (1, 1, 0)
     assert set(numbers(host)) == set(range(max(numbers(host)) + 1))
     assert len(host.delivered) - len(set(numbers(host))) <= 11 * 50
-    pauses = [after - before for before, after in zip(host.delivered_at, host.delivered_at[1:], strict=False)]
+    pauses = [after - before for before, after in pairwise(host.delivered_at)]
     assert max(pauses) < 0.5
 
 

@@ -1,0 +1,80 @@
+"""Budgets of a host over all workers: never exceeded, not even when all workers are killed again and again."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from scaleout.simulator import ConnectionRecord, SimulatorConfig, SimulatorProcess
+
+SOAK = "SCALEOUT_SOAK_S" in os.environ
+ENDPOINTS = 500 if SOAK else 60
+RATE, PERIOD_S = 20, 1.0
+STORMS = 4 if SOAK else 3
+
+
+def busiest(times: Sequence[float], period_s: float) -> int:
+    """The most events within any half-open window of that length."""
+    times = sorted(times)
+    most = start = 0
+    for end, time in enumerate(times):
+        while time - times[start] >= period_s:
+            start += 1
+        most = max(most, end - start + 1)
+    return most
+
+
+def most_at_once(connections: Sequence[ConnectionRecord]) -> int:
+    events = [(record.opened_at, 1) for record in connections]
+    events += [(record.closed_at, -1) for record in connections if record.closed_at is not None]
+    most = now = 0
+    for _, change in sorted(events):
+        now += change
+        most = max(most, now)
+    return most
+
+
+def kill_all(run: Any) -> None:
+    for worker in run.workers:
+        os.kill(worker.pid, signal.SIGKILL)
+
+
+def test_connects_stay_within_the_budget_whatever_happens_to_the_workers(launch: Callable[..., Any]) -> None:
+    with SimulatorProcess(SimulatorConfig(endpoints=ENDPOINTS, rate=ENDPOINTS, zipf=0.0)) as simulator:
+        endpoints = [{"name": name, "uri": uri} for name, uri in simulator.endpoints]
+        run = launch(
+            {
+                "endpoints": endpoints,
+                "hosts": {"127.0.0.1": {"connects": f"{RATE}/s"}},
+                "defaults": {"backoff": {"initial": 0.01, "maximum": 0.02}},
+            }
+        )
+        for storm in range(1, STORMS + 1):
+            # In the middle of it: some are connected, some wait, some are on their way.
+            run.wait_until(lambda goal=storm * 30: len(simulator.attempts) >= goal)
+            kill_all(run)
+        run.wait_until(
+            lambda: sum(record.closed_at is None for record in simulator.connections) == ENDPOINTS,
+            timeout_s=120,
+        )
+        assert run.stop() == 0, run.stderr
+        attempts = [attempt.at for attempt in simulator.attempts]
+    assert busiest(attempts, PERIOD_S) <= RATE
+    assert len(attempts) >= ENDPOINTS + 30 * (STORMS - 1)
+    # It isn't slower than it has to be either.
+    assert len(attempts) / (max(attempts) - min(attempts)) > 0.3 * RATE
+    assert run.summary["balanced"]
+
+
+def test_connections_stay_within_the_budget(launch: Callable[..., Any]) -> None:
+    with SimulatorProcess(SimulatorConfig(endpoints=30, rate=1000, zipf=0.0)) as simulator:
+        endpoints = [{"name": name, "uri": uri, "rotate_after": 1} for name, uri in simulator.endpoints]
+        run = launch({"endpoints": endpoints, "hosts": {"127.0.0.1": {"concurrent": 12}}, "duration": 12})
+        run.wait_until(lambda: len(simulator.connections) >= 12)
+        kill_all(run)
+        assert run.wait() == 0, run.stderr
+        connections = simulator.connections
+    assert most_at_once(connections) <= 12
+    assert len(connections) >= 24
