@@ -215,3 +215,24 @@ def test_the_end_of_the_connection_is_its_end(caplog: pytest.LogCaptureFixture) 
     run_fast(main())
     assert caplog.messages == []
     assert sys.exc_info() == (None, None, None)
+
+
+def test_one_that_failed_is_not_started_again_on_a_dead_connection() -> None:
+    starts = 0
+
+    async def produce() -> AsyncIterator[object]:
+        nonlocal starts
+        starts += 1
+        yield "x"
+        raise ValueError("oops")
+
+    async def main() -> None:
+        peer = Peer()
+        producing = start(produce, peer)
+        await asyncio.sleep(0.5)
+        peer.lose()
+        await asyncio.wait((producing,))
+        assert not producing.cancelled() and peer.loop.time() == 1
+
+    run_fast(main())
+    assert starts == 1
