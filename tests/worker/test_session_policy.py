@@ -627,6 +627,7 @@ def test_an_error_of_this_program_is_told_and_followed_by_a_reconnect(
         run = Run(desk, network)
         run.session._receive = lambda *_: 1 / 0
         await run.reached(LIVE, 2)
+        assert [peer.is_lost for peer in network.peers] == [True, False]
         assert run.session.last_error == "internal error: division by zero"
         await run.stop()
 
