@@ -2,10 +2,22 @@
 
 from __future__ import annotations
 
-import msgspec
-
-from scaleout.config import TLS, Backoff, Config, Endpoint
+from scaleout.config import (
+    TLS,
+    Backoff,
+    Config,
+    Cursor,
+    Endpoint,
+    Heartbeat,
+    Host,
+    InvalidShare,
+    Quarantine,
+    Rate,
+    Ready,
+    Reply,
+)
 from scaleout.loading import from_mapping, report
+from scaleout.loading.report import _WRITERS
 from scaleout.signatures import inspect_processor
 
 EXPECTED = """\
@@ -96,5 +108,60 @@ def test_every_setting_can_be_written() -> None:
     assert "ends          after 90s, after 1,000,000 messages, when stopped" in text
     assert "records       the result alone" in text
     assert "summary       s.json" in text
+
+
+def test_every_setting_of_the_three_tiers_can_be_written() -> None:
+    endpoint = Endpoint(
+        name="a",
+        uri="wss://h",
+        unsubscribe=("x",),
+        streams=("x", "y"),
+        streams_per_connection=5,
+        send_rate=Rate(5, 1.0),
+        producer="feeds:produce",
+        quarantine=Quarantine(after=5, probe=60.0),
+        standby=True,
+        rotate_after=23 * 3600.0,
+        goodbye="bye",
+        stale_after=30.0,
+        heartbeat=Heartbeat(send="secret"),
+        reply=(Reply(match="a", send="secret"),),
+        ready=Ready(match="a"),
+        cursor=Cursor(field="t", parameter="since"),
+        max_invalid=InvalidShare(0.05, 30.0),
+        sequence="data.u",
+        sequence_key="s",
+        sequence_first="U",
+        sequence_previous="pu",
+        sequence_scope="connection",
+        gap_records=False,
+        on_gap="reconnect",
+        backpressure="latest",
+        latest_key="data.s",
+        high_water=2000,
+        low_water=20,
+        high_water_bytes=2**23,
+        ordered=False,
+        max_concurrency=7,
+        timeout=0.5,
+    )
+    hosts = {"h": Host(connects=Rate(300, 300.0), concurrent=50), "i": Host(concurrent=2)}
+    text = report(Config(endpoints=(endpoint,), hosts=hosts, state="s.json", control="c.sock"), {}, 4)
+    settings = (
+        "streams 2, streams_per_connection 5, unsubscribe 1 message, send_rate 5/1s, producer feeds:produce,"
+        " quarantine after 5, probed every 1m, standby yes, rotate_after 23h, goodbye yes, stale_after 30s,"
+        " heartbeat yes, reply 1 message, ready yes, cursor t as since, max_invalid 0.05 in 30s, sequence data.u,"
+        " sequence_key s, sequence_first U, sequence_previous pu, sequence_scope connection, gap_records no,"
+        " on_gap reconnect, backpressure latest, latest_key data.s, high_water 2000, low_water 20,"
+        " high_water_bytes 8MiB, ordered no, max_concurrency 7, timeout 500ms"
+    )
+    assert settings in text
+    assert "hosts         h connects 300/5m concurrent 50, i concurrent 2" in text
+    assert "state         s.json" in text
+    assert "control       c.sock" in text
+    assert "secret" not in text
+
+
+def test_no_setting_is_forgotten() -> None:
     shown = {"uri", "name", "processor", "format"}
-    assert all(each in shown or each in settings for each in msgspec.structs.asdict(endpoint))
+    assert {*_WRITERS, *shown} == set(Endpoint.__struct_fields__)
