@@ -24,7 +24,7 @@ TOKEN = re.compile(r"[-!#$%&'*+.^_`|~0-9A-Za-z]+")
 
 _RATE = re.compile(r"\s*([0-9]{1,9})\s*/\s*(\S.*?)\s*")
 _SHARE = re.compile(r"\s*([0-9]{1,3}(?:\.[0-9]{1,9})?)\s*%\s*/\s*(\S.*?)\s*")
-_HOST = re.compile(r"(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?")
+_HOST = re.compile(r"(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(?::([0-9]{1,5}))?")
 _MOST = 10**6
 
 _LONGEST_S = 36500 * 86400.0
@@ -161,7 +161,8 @@ def path(value: object) -> str:
 
 def host_name(value: object) -> str:
     """Check a host, with or without a port."""
-    if not isinstance(value, str) or not _HOST.fullmatch(value):
+    found = _HOST.fullmatch(value) if isinstance(value, str) else None
+    if not isinstance(value, str) or found is None or int(found[1] or 1) not in range(1, 65536):
         raise WrongError('a host such as "example.org" or "example.org:8443"')
     return value.lower()
 

@@ -19,6 +19,7 @@ from scaleout.loading.parsing import Table, parse_file
 from scaleout.loading.reading import BAD, Reader, Reading, found, join
 from scaleout.processors import load_or_explain
 from scaleout.secrets import Redactor
+from scaleout.sinks import path_of_sink
 
 COMMAND_LINE = "command line"
 
@@ -290,16 +291,25 @@ class _Draft:
         sinks = values.get("sink", ())
         assert isinstance(sinks, tuple)
         uses = [(f"sink[{index}]", sink) for index, sink in enumerate(sinks)]
-        uses += [(key, values[key]) for key in ("summary", "dead_letters") if key in values]
+        keys = ("summary", "dead_letters", "state", "control")
+        uses += [(key, Path(str(values[key]))) for key in keys if key in values]
         first: dict[object, str] = {}
+        if self.file.environment is not None and self.source != COMMAND_LINE:
+            first[_place(Path(self.source))] = "the configuration"
         for key, file in uses:
-            if file in first:
-                self.file.fault(key, f"expected a file of its own, found that of {first[file]}")
-            first.setdefault(file, key)
+            place = _place(file if isinstance(file, Path) else path_of_sink(file) or file)
+            if place in first:
+                self.file.fault(key, f"expected a file of its own, found that of {first[place]}")
+            first.setdefault(place, key)
         if "sink" in values and not sinks:
             self.file.fault(
                 "sink", 'expected at least one sink (or "-" for standard output), found an empty array'
             )
+
+
+def _place(file: str | Path) -> object:
+    """What is the same for all names of a file."""
+    return file.resolve() if isinstance(file, Path) else file
 
 
 def _read_elsewhere(reading: Reading, raw: object, key: str) -> object:

@@ -38,7 +38,7 @@ from scaleout.loading.checks import (
     truth,
     whole_number,
 )
-from scaleout.loading.reading import BAD, Check, Reader, Reading, UnusableError, WrongError, join
+from scaleout.loading.reading import BAD, Check, Reader, Reading, UnusableError, WrongError, found, join
 from scaleout.secrets import redact_uri
 from scaleout.sinks import check_sink
 
@@ -103,6 +103,16 @@ def outgoing(reading: Reading, raw: object, key: str) -> object:
 
     # `leaf` expands a text on its own, and once is enough.
     return reading.leaf(raw, key, _as_it_is if isinstance(raw, str) else check)
+
+
+def pattern(reading: Reading, raw: object, key: str) -> object:
+    """Read what messages are recognized by: a text, or what they contain."""
+    if isinstance(raw, list | tuple | Mapping) and not raw:
+        reading.fault(
+            key, f"expected what the message contains, found {found(raw)} that is empty: it would match all"
+        )
+        return BAD
+    return outgoing(reading, raw, key)
 
 
 def _as_it_is(value: object) -> object:
@@ -196,8 +206,9 @@ def hosts(reading: Reading, raw: object, key: str) -> object:
     values = {}
     for name, value in raw.items():
         checked = reading.leaf(name, join(key, name), host_name)
-        budget = struct(Host, HOST_KEYS)(reading, value, join(key, name))
-        values[checked] = budget
+        if checked in values and checked is not BAD:
+            reading.fault(join(key, name), "expected each host once")
+        values[checked] = struct(Host, HOST_KEYS)(reading, value, join(key, name))
     return BAD if BAD in values or BAD in values.values() else values
 
 
@@ -238,16 +249,16 @@ QUARANTINE_KEYS: Mapping[str, Reader] = {
 HEARTBEAT_KEYS: Mapping[str, Reader] = {
     "send": outgoing,
     "every": leaf(seconds(zero=False)),
-    "expect": outgoing,
-    "match": outgoing,
+    "expect": pattern,
+    "match": pattern,
 }
 
-REPLY_KEYS: Mapping[str, Reader] = {"match": outgoing, "send": outgoing}
+REPLY_KEYS: Mapping[str, Reader] = {"match": pattern, "send": outgoing}
 
 READY_KEYS: Mapping[str, Reader] = {
-    "match": outgoing,
+    "match": pattern,
     "within": leaf(seconds(zero=False)),
-    "refused": outgoing,
+    "refused": pattern,
 }
 
 CURSOR_KEYS: Mapping[str, Reader] = {
@@ -280,7 +291,7 @@ ENDPOINT_KEYS: Mapping[str, Reader] = {
     "quarantine": struct(Quarantine, QUARANTINE_KEYS),
     "standby": leaf(truth),
     "rotate_after": leaf(seconds(zero=False)),
-    "goodbye": outgoing,
+    "goodbye": pattern,
     "stale_after": leaf(seconds(zero=False)),
     "heartbeat": heartbeat,
     "reply": array(struct(Reply, REPLY_KEYS, "match", "send"), "tables"),

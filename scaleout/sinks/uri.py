@@ -106,6 +106,15 @@ def check_sink(uri: str) -> str | None:
     return None
 
 
+def path_of_sink(uri: str) -> Path | None:
+    """The file that a sink writes; None if it is no file, or can't be read."""
+    try:
+        target = parse(uri)
+    except ValueError:
+        return None
+    return target.path if isinstance(target, FileTarget) else None
+
+
 def parse(uri: str) -> Target:
     """Read what people write as a sink.
 

@@ -281,6 +281,50 @@ def test_one_file_for_two_uses() -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("key", "place"),
+    [("sink", "sink[0]"), ("summary", "summary"), ("dead_letters", "dead_letters")],
+)
+def test_the_state_file_is_a_file_of_its_own(key: str, place: str) -> None:
+    raw = {key: "a.jsonl", "state": "./a.jsonl", **endpoint()}
+    assert fault(raw) == f"state: expected a file of its own, found that of {place}"
+
+
+@pytest.mark.parametrize(
+    ("keys", "key"),
+    [
+        ({"heartbeat": {"match": {}}}, "heartbeat.match"),
+        ({"goodbye": []}, "goodbye"),
+        ({"ready": {"match": {}}}, "ready.match"),
+        ({"reply": [{"match": [], "send": "x"}]}, "reply[0].match"),
+    ],
+)
+def test_a_pattern_that_matches_everything_is_a_mistake(keys: dict[str, object], key: str) -> None:
+    assert fault(endpoint(**keys)).startswith(
+        f"endpoints[0].{key}: expected what the message contains, found a"
+    )
+
+
+@pytest.mark.parametrize("host", ["h:0", "h:65536"])
+def test_the_port_of_a_budget_is_one(host: str) -> None:
+    assert fault({"hosts": {host: {}}, **endpoint()}).startswith(f'hosts."{host}": expected a host')
+
+
+def test_a_host_has_one_budget() -> None:
+    raw = {"hosts": {"Example.org": {}, "example.org": {}}, **endpoint()}
+    assert fault(raw) == 'hosts."example.org": expected each host once'
+
+
+def test_a_sink_is_the_same_file_by_any_of_its_names() -> None:
+    raw = {"sink": ["a.jsonl", "file:./a.jsonl?rotate_size=1GiB"], **endpoint()}
+    assert fault(raw) == "sink[1]: expected a file of its own, found that of sink[0]"
+
+
+def test_the_configuration_is_not_written_over() -> None:
+    raw = {"state": "./feeds.toml", **endpoint()}
+    assert fault(raw) == "state: expected a file of its own, found that of the configuration"
+
+
 def test_a_duplicate_name_says_both_places() -> None:
     raw = {"endpoints": [{"uri": URI, "name": "a"}, {"uri": URI}, {"uri": URI, "name": "a"}]}
     assert fault(raw) == "endpoints[2].name: expected a unique name, found 'a', as in endpoints[0]"
