@@ -1,0 +1,108 @@
+"""The supervisor's side of the host budgets: who is granted what, and what a dead worker gives back."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+from scaleout.config import Host, Rate
+from scaleout.core.wire import Ask, AttemptEnded, ConnectionEnded
+from scaleout.supervisor.budgets import Budgets
+
+
+def run(main: Callable[[], Awaitable[None]]) -> None:
+    async def bounded() -> None:
+        await asyncio.wait_for(main(), 20)
+
+    asyncio.run(bounded())
+
+
+def make(**hosts: Host) -> tuple[Budgets, list[tuple[int, int]], asyncio.Event]:
+    granted: list[tuple[int, int]] = []
+    news = asyncio.Event()
+
+    def grant(run: int, ticket: int) -> None:
+        granted.append((run, ticket))
+        news.set()
+
+    return Budgets(hosts, grant), granted, news
+
+
+def test_workers_share_the_places_in_the_order_in_which_they_ask() -> None:
+    async def main() -> None:
+        budgets, granted, _ = make(h=Host(concurrent=2))
+        for worker, ticket in ((1, 0), (2, 0), (2, 1), (1, 1)):
+            budgets.follow(worker, Ask(ticket, "h"))
+        assert granted == [(1, 0), (2, 0)]
+        budgets.follow(1, AttemptEnded(0))
+        assert len(granted) == 2
+        budgets.follow(1, ConnectionEnded(0))
+        assert granted[2:] == [(2, 1)]
+        budgets.follow(1, ConnectionEnded(0))  # said twice
+        assert len(granted) == 3
+
+    run(main)
+
+
+def test_a_dead_worker_gives_back_its_places_and_its_turns() -> None:
+    async def main() -> None:
+        budgets, granted, _ = make(h=Host(concurrent=2))
+        for ticket in range(3):
+            budgets.follow(1, Ask(ticket, "h"))
+        for ticket in range(2):
+            budgets.follow(2, Ask(ticket, "h"))
+        budgets.follow(1, AttemptEnded(0))
+        assert granted == [(1, 0), (1, 1)]
+        budgets.forget_run(1)
+        assert granted == [(1, 0), (1, 1), (2, 0), (2, 1)]
+        budgets.forget_run(1)
+
+    run(main)
+
+
+def test_who_changed_their_mind_is_passed_over() -> None:
+    async def main() -> None:
+        budgets, granted, _ = make(h=Host(concurrent=1))
+        for ticket in range(3):
+            budgets.follow(1, Ask(ticket, "h"))
+        budgets.follow(1, ConnectionEnded(1))
+        budgets.follow(1, ConnectionEnded(0))
+        assert granted == [(1, 0), (1, 2)]
+
+    run(main)
+
+
+def test_a_rate_holds_over_workers_and_deaths() -> None:
+    async def main() -> None:
+        loop = asyncio.get_running_loop()
+        budgets, granted, news = make(h=Host(connects=Rate(2, 0.1)))
+        began = loop.time()
+        for ticket in range(3):
+            budgets.follow(1, Ask(ticket, "h"))
+            budgets.follow(2, Ask(ticket, "h"))
+        assert granted == [(1, 0), (2, 0)]
+        budgets.forget_run(1)  # what it was granted may have reached the host all the same
+        assert len(granted) == 2
+        budgets.follow(2, AttemptEnded(0))
+        while len(granted) < 4:
+            news.clear()
+            await news.wait()
+        assert loop.time() - began >= 0.1
+        assert granted[2:] == [(2, 1), (2, 2)]
+
+    run(main)
+
+
+def test_hosts_are_told_apart_and_closing_grants_nothing() -> None:
+    async def main() -> None:
+        budgets, granted, _ = make(h=Host(connects=Rate(1, 0.02)), i=Host(concurrent=1))
+        budgets.follow(1, Ask(0, "h"))
+        budgets.follow(1, Ask(1, "i"))
+        budgets.follow(1, Ask(2, "h"))
+        assert granted == [(1, 0), (1, 1)]
+        budgets.follow(1, ConnectionEnded(0))
+        budgets.close()
+        await asyncio.sleep(0.05)
+        assert len(granted) == 2
+
+    run(main)
