@@ -36,6 +36,10 @@ from scaleout.worker.shadow import MAX_SHADOW_BYTES, Message, Shadow, Tail
 
 ENOUGH = 16
 """Messages in common that settle an alignment: fewer may look alike by chance."""
+DISTINCT = 4
+"""So many of them have to differ: a run of look-alikes is found in many places."""
+LONGEST_EVIDENCE = 1024
+"""Messages that are looked at for that."""
 SLOW_FEED_S = 1.0
 """On a slow feed, as many will do as come in that time."""
 SILENT_S = 5.0
@@ -304,7 +308,7 @@ class Succession:
     def _prune(self) -> None:
         """Drop what the old connection is known to have delivered, or must have by now."""
         if self._shadow.messages and not self._is_mixed:
-            found = align(self._tail.hashes, self._shadow.hashes, ENOUGH)
+            found = self._align(ENOUGH)
             if found.position is not None:
                 self._is_known = True
                 self._drop(self._shadow.take(found.position))
@@ -383,7 +387,13 @@ class Succession:
     def _align(self, minimum: int) -> Alignment:
         if self._is_mixed:
             return Alignment(Outcome.AMBIGUOUS)
-        return align(self._tail.hashes, self._shadow.hashes, minimum)
+        tail, shadow = self._tail.hashes, self._shadow.hashes
+        found = align(tail, shadow, minimum)
+        if found.position is not None:
+            shared = shadow[max(0, found.position - min(len(tail), LONGEST_EVIDENCE)) : found.position]
+            if len(set(shared)) < min(minimum, DISTINCT):
+                return Alignment(Outcome.AMBIGUOUS)
+        return found
 
     def _end_cut(self) -> None:
         """Undo the cut: what was held is delivered."""

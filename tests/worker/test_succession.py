@@ -134,21 +134,23 @@ class Feed:
     Args:
         times: when each message is sent, in seconds from the start.
         plans: for one connection after the other; the last one stands for all that follow.
+        streams: how many; each has every so-manieth number.
+        look_alikes: how many messages between two with a number are all the same.
     """
 
     def __init__(
-        self, times: Sequence[float], plans: Sequence[Plan], *, streams: int = 1, look_alike: bool = False
+        self, times: Sequence[float], plans: Sequence[Plan], *, streams: int = 1, look_alikes: int = 0
     ) -> None:
         self.loop = asyncio.get_running_loop()
         self.start = self.loop.time()
         self.times = times
         self.plans = plans
         self.streams = streams
-        self.look_alike = look_alike
+        self.look_alikes = look_alikes
         self.links: list[FakeLink] = []
 
     def payload(self, number: int, link: FakeLink) -> bytes:
-        if self.look_alike:
+        if number % (self.look_alikes + 1):
             return b"the same"
         mark = f"-{link.number}" if link.plan.opaque else ""
         return f"{number % self.streams}:{number}{mark}".encode()
@@ -240,7 +242,6 @@ class FakeHost:
                 follower = await Succession(cast(Link, link), self.wanted, self).run()
                 if follower is None:
                     break
-                link.is_listening = False
                 link = cast(FakeLink, follower)
             assert link.has_ended
             self.breaks += 1
@@ -283,13 +284,13 @@ def play(
     *,
     events: Sequence[tuple[float, Callable[[FakeHost], None]]] = (),
     streams: int = 1,
-    look_alike: bool = False,
+    look_alikes: int = 0,
     **keys: Any,
 ) -> FakeHost:
     """Let it happen; `events` are what is done at a time."""
 
     async def main() -> FakeHost:
-        feed = Feed(times, plans, streams=streams, look_alike=look_alike)
+        feed = Feed(times, plans, streams=streams, look_alikes=look_alikes)
         host = FakeHost(feed, **keys)
         for at, action in events:
             feed.loop.call_at(feed.start + at, action, host)
@@ -499,10 +500,34 @@ def test_a_standby_of_a_feed_that_differs_takes_over_at_once_and_brings_little_t
 
 
 def test_messages_that_all_look_alike_are_uncertain_and_hold_nothing_up() -> None:
-    host = play(steady(50, 60), [Plan(), Plan(lag=0.3)], 50, look_alike=True, rotate_after=20.0)
+    host = play(steady(50, 60), [Plan(), Plan(lag=0.3)], 50, look_alikes=10**9, rotate_after=20.0)
     assert host.moves >= 1
     assert host.uncertain == host.moves
     assert abs(len(host.delivered) - 50 * 50) <= 50 * 0.3 * host.moves + 20
+
+
+@pytest.mark.parametrize("look_alikes", [1, 6])
+@pytest.mark.parametrize("lags", [(0.0, 0.5), (2.0, 0.0)])
+def test_some_look_alikes_are_no_hindrance(look_alikes: int, lags: tuple[float, float]) -> None:
+    plans = [Plan(lag=lags[index % 2]) for index in range(10)]
+    host = play(steady(50, 80), plans, 70, look_alikes=look_alikes, rotate_after=20.0)
+    host.check()
+    assert host.moves >= 2
+    assert host.uncertain == 0
+    whole = range(len(host.delivered))
+    assert numbers(host) == [number for number in whole if not number % (look_alikes + 1)]
+
+
+@pytest.mark.parametrize("lags", [(0.0, 0.5), (2.0, 0.0)])
+def test_so_many_look_alikes_that_it_stays_unclear_are_never_taken_for_certain(
+    lags: tuple[float, float],
+) -> None:
+    plans = [Plan(lag=lags[index % 2]) for index in range(10)]
+    host = play(steady(50, 80), plans, 70, look_alikes=40, rotate_after=20.0)
+    assert host.moves >= 2
+    got = numbers(host)
+    assert set(got) == {number for number in range(max(got) + 1) if not number % 41}
+    assert host.uncertain or got == sorted(set(got))
 
 
 def test_bursts() -> None:
@@ -521,13 +546,14 @@ def test_backpressure_counts_as_no_time() -> None:
         for link in host.feed.links:
             link.connection.is_held = is_held
 
-    events = [
-        (at + off, lambda host, held=held: hold(host, held))
-        for at in range(22, 60, 8)
-        for off, held in ((0.0, True), (7.5, False))
+    events: list[tuple[float, Callable[[FakeHost], None]]] = [
+        (22.0, lambda host: hold(host, True)),
+        (45.0, lambda host: hold(host, False)),
     ]
-    host = play(steady(50, 80), [Plan(lag=1.5), Plan()], 75, rotate_after=20.0, events=events)
+    host = play(steady(50, 80), [Plan(lag=5.0), Plan()], 60, rotate_after=20.0, events=events)
     host.check()
+    assert len(host.opened_at) >= 2
+    assert host.opened_at[0] < 1022
     assert numbers(host) == list(range(len(host.delivered)))
     assert host.uncertain == 0
     assert host.moves >= 1
