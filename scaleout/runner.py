@@ -17,6 +17,7 @@ from scaleout.core.ledger import Ledger
 from scaleout.deadletters import Limits, problem_of
 from scaleout.errors import ConfigError, Fault
 from scaleout.loading import check_config
+from scaleout.secrets import Redactor
 from scaleout.sinks import make_sink
 from scaleout.supervisor.aggregator import Aggregator
 from scaleout.supervisor.control import listening, serving
@@ -140,7 +141,7 @@ def _make_aggregator(config: Config, ledger: Ledger, on_sink_closed: Callable[[]
         names = {slot: endpoint.name for slot, endpoint in enumerate(config.endpoints)}
         limits = Limits(letters=config.max_dead_letters, bytes=config.max_dead_letter_bytes)
         sink = StoreSink(Path(config.dead_letters), limits)
-        dead_letters = DeadLetters(SinkWriter(sink, on_sink_closed), names)
+        dead_letters = DeadLetters(SinkWriter(sink, on_sink_closed), names, Redactor(config.secrets))
     return Aggregator(ledger, writers, dead_letters, config.sink_backlog)
 
 

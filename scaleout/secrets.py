@@ -40,6 +40,10 @@ class Redactor:
     def __call__(self, text: str) -> str:
         return text if self._pattern is None else self._pattern.sub(BLOT, text)
 
+    def optional(self, text: str | None) -> str | None:
+        """The same, where there may be no text."""
+        return None if text is None else self(text)
+
 
 def redact_uri(uri: str) -> str:
     """Replace the user information and the values of the query; any text is taken."""

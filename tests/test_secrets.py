@@ -56,3 +56,9 @@ def test_no_secret_is_left(secrets: list[str], before: str, after: str) -> None:
 )
 def test_uris(uri: str, expected: str) -> None:
     assert redact_uri(uri) == expected
+
+
+def test_no_text_stays_none() -> None:
+    redact = Redactor(["s3cr3t"])
+    assert redact.optional(None) is None
+    assert redact.optional("a s3cr3t") == "a ***"

@@ -202,7 +202,7 @@ class InPlace(Retrying):
             for sink in sinks:
                 sink.write(lines)
         settlements = [
-            settlement(letter.id, outcome, edited)
+            settlement(letter.id, outcome, self._redact, edited)
             for (letter, edited), outcome in zip(letters, outcomes, strict=True)
         ]
         self._store.settle(settlements, time.time_ns())
@@ -220,14 +220,14 @@ class InPlace(Retrying):
             self.counts.filtered += 1
 
 
-def settlement(number: int, outcome: Outcome, edited: bytes | None = None) -> Settlement:
+def settlement(number: int, outcome: Outcome, redact: Redactor, edited: bytes | None = None) -> Settlement:
     """What a retry's outcome means for its letter."""
     if isinstance(outcome, Dead):
         return Settlement(
             id=number,
             failed_in=outcome.stage,
-            reason=outcome.reason,
-            traceback=outcome.traceback,
+            reason=redact(outcome.reason),
+            traceback=redact.optional(outcome.traceback),
             edited=edited,
         )
     return Settlement(id=number, edited=edited)

@@ -13,6 +13,7 @@ import msgspec
 from scaleout.core.wire import DeadLetter, Retried
 from scaleout.deadletters import Limits, NewLetter, Settlement, Store
 from scaleout.errors import SinkError
+from scaleout.secrets import Redactor
 from scaleout.sinks import Chunk, Encoding
 from scaleout.supervisor.writer import Callback, SinkWriter
 
@@ -95,11 +96,13 @@ class DeadLetters:
     Args:
         writer: the way to the store.
         names: each endpoint's name, by slot.
+        redact: what exceptions say may hold secrets; payloads are kept as they came.
     """
 
-    def __init__(self, writer: SinkWriter, names: Mapping[int, str]) -> None:
+    def __init__(self, writer: SinkWriter, names: Mapping[int, str], redact: Redactor | None = None) -> None:
         self._writer = writer
         self._names = names
+        self._redact = redact if redact is not None else Redactor(())
         self._encoder = msgspec.json.Encoder()
 
     @property
@@ -114,18 +117,18 @@ class DeadLetters:
 
     def settle(self, retried: Sequence[Retried], callback: Callback) -> None:
         """Note what retries in this run have come to, then call back; their results are to be written before."""
-        lines = self._encoder.encode_lines([_settlement(each) for each in retried])
+        lines = self._encoder.encode_lines([settlement(each, self._redact) for each in retried])
         self._writer.write((lines,), callback)
 
     def _addressed(self, letter: DeadLetter) -> NewLetter:
         return NewLetter(
             endpoint=self._names[letter.slot],
             stage=letter.stage,
-            reason=letter.reason,
+            reason=self._redact(letter.reason),
             payload=letter.payload,
             is_text=letter.is_text,
             received_at=letter.received_at,
-            traceback=letter.traceback,
+            traceback=self._redact.optional(letter.traceback),
         )
 
     async def drain(self) -> None:
@@ -137,9 +140,14 @@ class DeadLetters:
         await self._writer.close(timeout_s)
 
 
-def _settlement(retried: Retried) -> Settlement:
+def settlement(retried: Retried, redact: Redactor, edited: bytes | None = None) -> Settlement:
+    """What a retry in the run means for its letter."""
     if retried.reason is None:
-        return Settlement(id=retried.id)
+        return Settlement(id=retried.id, edited=edited)
     return Settlement(
-        id=retried.id, failed_in=retried.stage, reason=retried.reason, traceback=retried.traceback
+        id=retried.id,
+        failed_in=retried.stage,
+        reason=redact(retried.reason),
+        traceback=redact.optional(retried.traceback),
+        edited=edited,
     )

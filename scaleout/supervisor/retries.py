@@ -22,6 +22,8 @@ from scaleout.deadletters import Letter, Selection, Settlement, Status, Store
 from scaleout.errors import ControlError, SinkError
 from scaleout.hints import did_you_mean
 from scaleout.monitor.text import plural
+from scaleout.secrets import Redactor
+from scaleout.supervisor.deadletters import settlement
 from scaleout.supervisor.process import WorkerProcess
 from scaleout.supervisor.questions import Questions
 
@@ -68,6 +70,7 @@ class Retries:
     ) -> None:
         self._path = None if config.dead_letters is None else Path(config.dead_letters)
         self._slots = {endpoint.name: slot for slot, endpoint in enumerate(config.endpoints)}
+        self._redact = Redactor(config.secrets)
         self._process_of = process_of
         self._questions = questions
         self._trials: dict[int, _Trial] = {}
@@ -199,15 +202,7 @@ class Retries:
     def _settlement(self, retried: Retried) -> Settlement:
         trial = self._trials.get(retried.id)
         edited = None if trial is None else trial.edited
-        if retried.reason is None:
-            return Settlement(id=retried.id, edited=edited)
-        return Settlement(
-            id=retried.id,
-            failed_in=retried.stage,
-            reason=retried.reason,
-            traceback=retried.traceback,
-            edited=edited,
-        )
+        return settlement(retried, self._redact, edited)
 
     def forget_run(self, run: int, reason: str) -> None:
         """A worker is gone, and all that it had sent has come: its other letters are as they were."""

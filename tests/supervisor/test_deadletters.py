@@ -14,6 +14,7 @@ import pytest
 from scaleout.core.wire import DeadLetter, Retried
 from scaleout.deadletters import Letter, Limits, NewLetter, Selection, Status, Store
 from scaleout.errors import SinkError
+from scaleout.secrets import Redactor
 from scaleout.supervisor.deadletters import DeadLetters, StoreSink
 from scaleout.supervisor.writer import SinkWriter
 
@@ -38,6 +39,31 @@ def kept_in(path: Path) -> list[Letter]:
 def letters_to(path: Path, limits: Limits | None = None) -> DeadLetters:
     sink = StoreSink(path, limits or Limits())
     return DeadLetters(SinkWriter(sink, lambda: None), {0: 'a"b', 1: "b"})
+
+
+def test_secrets_in_what_exceptions_say_are_blotted_out(run: Run, tmp_path: Path) -> None:
+    letter = msgspec.structs.replace(
+        LETTERS[0], reason="KeyError: s3cr3t", traceback="Traceback:\n  s3cr3t", payload=b"s3cr3t"
+    )
+    retried = Retried(id=1, reason="again: s3cr3t", traceback=None, stage="process")
+
+    async def scenario() -> None:
+        sink = StoreSink(tmp_path / "dead.db", Limits())
+        letters = DeadLetters(SinkWriter(sink, lambda: None), {0: "a"}, Redactor(["s3cr3t"]))
+        letters.write([letter], lambda _: None)
+        await letters.drain()
+        (kept,) = kept_in(tmp_path / "dead.db")
+        assert (kept.reason, kept.traceback, kept.payload) == (
+            "KeyError: ***",
+            "Traceback:\n  ***",
+            b"s3cr3t",
+        )
+        letters.settle([retried], lambda _: None)
+        await letters.close(10)
+
+    run(scenario())
+    (kept,) = kept_in(tmp_path / "dead.db")
+    assert (kept.reason, kept.traceback) == ("again: ***", None)
 
 
 def test_letters_are_kept_as_they_came(run: Run, tmp_path: Path) -> None:
