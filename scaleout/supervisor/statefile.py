@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import os
 import threading
@@ -39,7 +40,8 @@ class Saved(Struct, frozen=True):
 class StateFile:
     """Keeps the cursors of a run, in memory and in a file.
 
-    A file that can't be read or written is told once, and the run goes on without it.
+    A file that can't be read or written is told once, and the run goes on without it. One that can't be read is
+    kept beside the one that is written: it may be of another version, or somebody else's.
 
     Args:
         path: of the file; None: in memory alone.
@@ -49,6 +51,10 @@ class StateFile:
     def __init__(self, path: str | None, names: Mapping[int, str]) -> None:
         self._path = Path(path) if path is not None else None
         self._names = names
+        self._is_foreign = False
+        self._seen: tuple[int, int] | None = None
+        """By what the file that this run has read, or written last, is known; None: there was none."""
+        self._has_told_of_others = False
         self._cursors: dict[str, SavedCursor] = self._load()
         self._order: dict[int, int] = {}
         self._is_dirty = False
@@ -61,6 +67,7 @@ class StateFile:
         if self._path is None:
             return {}
         try:
+            self._seen = _identity(self._path)
             saved = msgspec.json.decode(self._path.read_bytes(), type=Saved)
             if saved.version != VERSION:
                 raise ValueError(f"it is of version {saved.version}, this is version {VERSION}")
@@ -68,7 +75,13 @@ class StateFile:
             return {}
         except (OSError, ValueError) as exc:
             why = exc.strerror if isinstance(exc, OSError) else exc
-            _log.error("the state file %s can't be read, cursors start anew: %s", self._path, why)
+            _log.error(
+                "the state file %s can't be read, cursors start anew, and it becomes %s: %s",
+                self._path,
+                _aside(self._path),
+                why,
+            )
+            self._is_foreign = True
             return {}
         return saved.cursors
 
@@ -125,7 +138,9 @@ class StateFile:
                     file.write(document)
                     file.flush()
                     os.fsync(file.fileno())
+                self._make_way(path)
                 part.replace(path)
+                self._seen = _identity(path)
                 self._written = number
         except OSError as exc:
             self._is_dirty = True
@@ -134,3 +149,29 @@ class StateFile:
             self._has_failed = True
         else:
             self._has_failed = False
+
+    def _make_way(self, path: Path) -> None:
+        """Keep a file that couldn't be read; tell of another run that writes the same one."""
+        if self._is_foreign:
+            with contextlib.suppress(FileNotFoundError):
+                path.replace(_aside(path))
+            self._is_foreign = False
+        elif not self._has_told_of_others and _identity(path) not in (self._seen, None):
+            self._has_told_of_others = True
+            _log.error(
+                "the state file %s is written by another run, too, and each undoes what the other notes: "
+                "give each a `state` of its own",
+                path,
+            )
+
+
+def _aside(path: Path) -> Path:
+    return Path(f"{path}.bad")
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    try:
+        status = path.stat()
+    except FileNotFoundError:
+        return None
+    return status.st_ino, status.st_mtime_ns

@@ -84,6 +84,37 @@ def test_a_bad_file_is_told_and_the_run_goes_on(
     state.note(1, CursorMark(0, 9))
     state.save()
     assert StateFile(str(path), NAMES).cursor(0) == CursorMark(0, 9)
+    assert Path(f"{path}.bad").read_bytes() == content  # of another version, or somebody else's
+    state.note(2, CursorMark(0, 10))
+    state.save()
+    assert Path(f"{path}.bad").read_bytes() == content
+
+
+def test_two_runs_on_one_file_are_told(path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    first, second = StateFile(str(path), NAMES), StateFile(str(path), NAMES)
+    with caplog.at_level(logging.ERROR):
+        for value in range(3):
+            first.note(value, CursorMark(0, value))
+            first.save()
+        assert not caplog.text
+        second.note(1, CursorMark(1, 1))
+        second.save()
+        for value in range(3, 6):
+            first.note(value, CursorMark(0, value))
+            first.save()
+    assert caplog.text.count(f"{path} is written by another run, too") == 2  # once by each of them
+
+
+def test_a_file_that_was_removed_is_written_again(path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    state = StateFile(str(path), NAMES)
+    for value in range(2):
+        state.note(value, CursorMark(0, value))
+        state.save()
+        path.unlink()
+    state.note(2, CursorMark(0, 2))
+    state.save()
+    assert StateFile(str(path), NAMES).cursor(0) == CursorMark(0, 2)
+    assert not caplog.text
 
 
 def test_bad_digests_are_left_out(path: Path) -> None:
