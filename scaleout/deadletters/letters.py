@@ -19,7 +19,7 @@ class Status(enum.Enum):
     DISCARDED = "discarded"
 
 
-class NewLetter(Struct, frozen=True, tag=True):
+class NewLetter(Struct, frozen=True):
     """A letter on its way to the store."""
 
     endpoint: str
@@ -74,7 +74,7 @@ class Letter(Struct, frozen=True, kw_only=True):
         return self.payload if self.edited is None else self.edited
 
 
-class Settlement(Struct, frozen=True, kw_only=True, tag=True):
+class Settlement(Struct, frozen=True, kw_only=True):
     """What a retry of a letter has come to."""
 
     id: int
@@ -97,7 +97,7 @@ class Selection(Struct, frozen=True, kw_only=True):
     since_ns: int | None = None
     """Received at this Unix time or later."""
     statuses: tuple[Status, ...] = (Status.DEAD,)
-    """None of them: any."""
+    """Without any: all of them."""
 
     def condition(self) -> tuple[str, list[object]]:
         """The condition in SQL, and the values for its question marks."""

@@ -80,8 +80,8 @@ class Store:
 
     # Writing
 
-    def add(self, letters: Sequence[NewLetter], now_ns: int, settlements: Sequence[Settlement] = ()) -> int:
-        """Add letters, and settle others, all or none; the oldest leave where there is no room.
+    def add(self, letters: Sequence[NewLetter], now_ns: int) -> int:
+        """Add letters, all or none; the oldest leave where there is no room.
 
         Returns:
             How many dead letters have left.
@@ -102,7 +102,6 @@ class Store:
             for letter in letters
         ]
         with translated("write to", self.path), transaction(self._connection):
-            self._settle(settlements, now_ns)
             self._connection.executemany(_INSERT, rows)
             self._count(len(rows), sum(letter.size_bytes for letter in letters))
             return self._make_room()
@@ -136,19 +135,18 @@ class Store:
     def settle(self, settlements: Sequence[Settlement], now_ns: int) -> None:
         """Note what retries have come to; letters that aren't dead any more stay as they are."""
         with translated("write to", self.path), transaction(self._connection):
-            self._settle(settlements, now_ns)
+            for each in settlements:
+                self._settle(each, now_ns)
 
-    def _settle(self, settlements: Sequence[Settlement], now_ns: int) -> None:
-        for each in settlements:
-            if each.edited is not None:
-                self._change("edited = ?", (each.edited,), each.id)
-            if each.failed_in is not None:
-                values = (each.failed_in, each.reason, each.traceback)
-                self._change("stage = ?, reason = ?, traceback = ?", values, each.id)
-            status = Status.RETRIED if each.failed_in is None else Status.DEAD
-            self._change(
-                "status = ?, attempts = attempts + 1, updated_at = ?", (status.value, now_ns), each.id
-            )
+    def _settle(self, settlement: Settlement, now_ns: int) -> None:
+        number, status = settlement.id, Status.RETRIED
+        if settlement.edited is not None:
+            self._change("edited = ?", (settlement.edited,), number)
+        if settlement.failed_in is not None:
+            status = Status.DEAD
+            failure = (settlement.failed_in, settlement.reason, settlement.traceback)
+            self._change("stage = ?, reason = ?, traceback = ?", failure, number)
+        self._change("status = ?, attempts = attempts + 1, updated_at = ?", (status.value, now_ns), number)
 
     def _change(self, assignments: str, values: tuple[object, ...], number: int) -> None:
         """Change a dead letter, and what it counts for."""

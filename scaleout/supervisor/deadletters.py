@@ -10,18 +10,18 @@ from pathlib import Path
 
 import msgspec
 
-from scaleout.core.wire import DeadLetter, Retried
-from scaleout.deadletters import Limits, NewLetter, Settlement, Store
+from scaleout.core.wire import DeadLetter
+from scaleout.deadletters import Limits, NewLetter, Store
 from scaleout.errors import SinkError
 from scaleout.secrets import Redactor
 from scaleout.sinks import Chunk, Encoding
 from scaleout.supervisor.writer import Callback, SinkWriter
 
-logger = logging.getLogger(__name__)
+_log = logging.getLogger("scaleout.deadletters")
 
 
 class StoreSink:
-    """The store as a sink of letters and of what retries have come to, one a line; a write is done, or nothing is.
+    """The store as a sink of letters, one a line; a write is done, or nothing is.
 
     Args:
         path: of the store, which is made where there is none.
@@ -37,27 +37,25 @@ class StoreSink:
         self._store: Store | None = None
         self._identity = (0, 0)
         self._was_full = False
-        self._decoder = msgspec.json.Decoder(NewLetter | Settlement)
+        self._decoder = msgspec.json.Decoder(NewLetter)
 
     def open(self) -> None:
         """Open the store."""
         self._opened()
 
     def write(self, chunks: Sequence[Chunk]) -> None:
-        """Add the letters, and settle others."""
-        items = self._decoder.decode_lines(b"".join(chunks))
-        letters = [item for item in items if isinstance(item, NewLetter)]
-        settlements = [item for item in items if isinstance(item, Settlement)]
+        """Add the letters."""
+        letters = self._decoder.decode_lines(b"".join(chunks))
         if self._has_moved():
             self._leave()
         try:
-            left = self._opened().add(letters, time.time_ns(), settlements)
+            left = self._opened().add(letters, time.time_ns())
         except SinkError:
             self._leave()  # whatever it was, the next try begins from scratch
             raise
         if left and not self._was_full:
             self._was_full = True
-            logger.warning("dead letters: %s is full, the oldest leave from now on", self.uri)
+            _log.warning("dead letters: %s is full, the oldest leave from now on", self.uri)
 
     def close(self) -> None:
         """Close the store."""
@@ -84,7 +82,7 @@ class StoreSink:
     def _leave(self) -> None:
         with contextlib.suppress(SinkError):
             if self._store is not None and self._has_moved():
-                logger.info("%s was moved or deleted: opening it anew", self.uri)
+                _log.info("%s was moved or deleted: opening it anew", self.uri)
                 self._store.write_back()  # the log has the old name, and would be taken for the new file's
         with contextlib.suppress(SinkError):
             self.close()
@@ -115,11 +113,6 @@ class DeadLetters:
         lines = self._encoder.encode_lines([self._addressed(letter) for letter in letters])
         self._writer.write((lines,), callback)
 
-    def settle(self, retried: Sequence[Retried], callback: Callback) -> None:
-        """Note what retries in this run have come to, then call back; their results are to be written before."""
-        lines = self._encoder.encode_lines([settlement(each, self._redact) for each in retried])
-        self._writer.write((lines,), callback)
-
     def _addressed(self, letter: DeadLetter) -> NewLetter:
         return NewLetter(
             endpoint=self._names[letter.slot],
@@ -138,16 +131,3 @@ class DeadLetters:
     async def close(self, timeout_s: float) -> None:
         """Close the store."""
         await self._writer.close(timeout_s)
-
-
-def settlement(retried: Retried, redact: Redactor, edited: bytes | None = None) -> Settlement:
-    """What a retry in the run means for its letter."""
-    if retried.reason is None:
-        return Settlement(id=retried.id, edited=edited)
-    return Settlement(
-        id=retried.id,
-        failed_in=retried.stage,
-        reason=redact(retried.reason),
-        traceback=redact.optional(retried.traceback),
-        edited=edited,
-    )

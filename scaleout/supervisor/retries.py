@@ -23,7 +23,6 @@ from scaleout.errors import ControlError, SinkError
 from scaleout.hints import did_you_mean
 from scaleout.monitor.text import plural
 from scaleout.secrets import Redactor
-from scaleout.supervisor.deadletters import settlement
 from scaleout.supervisor.process import WorkerProcess
 from scaleout.supervisor.questions import Questions
 
@@ -202,7 +201,15 @@ class Retries:
     def _settlement(self, retried: Retried) -> Settlement:
         trial = self._trials.get(retried.id)
         edited = None if trial is None else trial.edited
-        return settlement(retried, self._redact, edited)
+        if retried.reason is None:
+            return Settlement(id=retried.id, edited=edited)
+        return Settlement(
+            id=retried.id,
+            failed_in=retried.stage,
+            reason=self._redact(retried.reason),
+            traceback=self._redact.optional(retried.traceback),
+            edited=edited,
+        )
 
     def forget_run(self, run: int, reason: str) -> None:
         """A worker is gone, and all that it had sent has come: its other letters are as they were."""

@@ -11,8 +11,8 @@ from typing import Any
 import msgspec
 import pytest
 
-from scaleout.core.wire import DeadLetter, Retried
-from scaleout.deadletters import Letter, Limits, NewLetter, Selection, Status, Store
+from scaleout.core.wire import DeadLetter
+from scaleout.deadletters import Letter, Limits, NewLetter, Selection, Store
 from scaleout.errors import SinkError
 from scaleout.secrets import Redactor
 from scaleout.supervisor.deadletters import DeadLetters, StoreSink
@@ -45,25 +45,16 @@ def test_secrets_in_what_exceptions_say_are_blotted_out(run: Run, tmp_path: Path
     letter = msgspec.structs.replace(
         LETTERS[0], reason="KeyError: s3cr3t", traceback="Traceback:\n  s3cr3t", payload=b"s3cr3t"
     )
-    retried = Retried(id=1, reason="again: s3cr3t", traceback=None, stage="process")
 
     async def scenario() -> None:
         sink = StoreSink(tmp_path / "dead.db", Limits())
         letters = DeadLetters(SinkWriter(sink, lambda: None), {0: "a"}, Redactor(["s3cr3t"]))
         letters.write([letter], lambda _: None)
-        await letters.drain()
-        (kept,) = kept_in(tmp_path / "dead.db")
-        assert (kept.reason, kept.traceback, kept.payload) == (
-            "KeyError: ***",
-            "Traceback:\n  ***",
-            b"s3cr3t",
-        )
-        letters.settle([retried], lambda _: None)
         await letters.close(10)
 
     run(scenario())
     (kept,) = kept_in(tmp_path / "dead.db")
-    assert (kept.reason, kept.traceback) == ("again: ***", None)
+    assert (kept.reason, kept.traceback, kept.payload) == ("KeyError: ***", "Traceback:\n  ***", b"s3cr3t")
 
 
 def test_letters_are_kept_as_they_came(run: Run, tmp_path: Path) -> None:
@@ -84,23 +75,6 @@ def test_letters_are_kept_as_they_came(run: Run, tmp_path: Path) -> None:
     for letter, each in zip(LETTERS, kept, strict=True):
         for name in ("stage", "reason", "payload", "is_text", "received_at", "traceback"):
             assert getattr(each, name) == getattr(letter, name)
-
-
-def test_what_retries_in_the_run_have_come_to(run: Run, tmp_path: Path) -> None:
-    async def scenario() -> None:
-        letters = letters_to(tmp_path / "dead.db")
-        letters.write(LETTERS, lambda written: None)
-        letters.settle([Retried(1), Retried(2, "again", "there", "decode")], lambda written: None)
-        await letters.drain()
-        letters.settle([Retried(2, "once more")], lambda written: None)
-        await letters.close(10)
-
-    run(scenario())
-    with Store(tmp_path / "dead.db") as store:
-        well, ill, untouched = store.letters(Selection(statuses=()))
-    assert (well.status, well.attempts) == (Status.RETRIED, 2)
-    assert (ill.status, ill.attempts, ill.stage, ill.reason) == (Status.DEAD, 3, "process", "once more")
-    assert (untouched.status, untouched.attempts) == (Status.DEAD, 1)
 
 
 def test_runs_share_a_store_in_turn(run: Run, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

@@ -28,12 +28,14 @@ Run = Callable[[Awaitable[Any]], Any]
 class Bench:
     """Retries of a run with the endpoints a and b, and a worker that has both."""
 
-    def __init__(self, directory: Path, *endpoints: str) -> None:
+    def __init__(self, directory: Path, *endpoints: str, secrets: tuple[str, ...] = ()) -> None:
         self.path = directory / "dead.db"
         with Store(self.path, create=True) as store:
             store.add([_letter(name, number) for number, name in enumerate(endpoints)], 1)
         config = Config(
-            endpoints=tuple(Endpoint(uri="ws://h", name=name) for name in "ab"), dead_letters=str(self.path)
+            endpoints=tuple(Endpoint(uri="ws://h", name=name) for name in "ab"),
+            dead_letters=str(self.path),
+            secrets=secrets,
         )
         self.commands: asyncio.Queue[Retry] = asyncio.Queue()
         control = SimpleNamespace(send=self.commands.put_nowait)
@@ -98,6 +100,19 @@ def test_each_letter_has_its_fate(run: Run, tmp_path: Path) -> None:
             ("dead", 2, "still poison"),
         ]
         assert (bench.letters()[2].stage, bench.letters()[2].traceback) == ("decode", "trace")
+
+    run(scenario())
+
+
+def test_secrets_in_what_exceptions_say_are_blotted_out(run: Run, tmp_path: Path) -> None:
+    async def scenario() -> None:
+        bench = Bench(tmp_path, "a", secrets=("s3cr3t",))
+        asked = bench.ask(1)
+        await bench.next_command()
+        bench.hand_in(Retried(1, "again: s3cr3t", "Traceback:\n  s3cr3t"))
+        await asked
+        (letter,) = bench.letters()
+        assert (letter.reason, letter.traceback) == ("again: ***", "Traceback:\n  ***")
 
     run(scenario())
 
