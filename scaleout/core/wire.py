@@ -99,7 +99,7 @@ class ChangeStreams(Struct, frozen=True, tag=True):
     remove: tuple[str, ...] = ()
 
 
-class Letter(Struct, frozen=True):
+class LetterToTry(Struct, frozen=True):
     """A dead letter that is to be tried again."""
 
     id: int
@@ -109,15 +109,15 @@ class Letter(Struct, frozen=True):
     """Unix time in ns."""
 
 
-class Retry(Struct, frozen=True, tag=True):
-    """Try dead letters of an endpoint again; what comes of each is reported as `Retried`."""
+class TryLetters(Struct, frozen=True, tag=True):
+    """Try dead letters of an endpoint again; what comes of each is reported as `TriedLetter`."""
 
     request: int
     slot: int
-    letters: tuple[Letter, ...]
+    letters: tuple[LetterToTry, ...]
 
 
-Command = Setup | Assign | Stop | Grant | Resume | Send | ChangeStreams | Retry
+Command = Setup | Assign | Stop | Grant | Resume | Send | ChangeStreams | TryLetters
 
 # Reports: worker → supervisor
 
@@ -200,7 +200,7 @@ class DeadLetter(Struct, frozen=True):
     traceback: str | None = None
 
 
-class Retried(Struct, frozen=True):
+class TriedLetter(Struct, frozen=True):
     """What has become of a dead letter that was tried again."""
 
     id: int
@@ -219,7 +219,7 @@ class Batch(Struct, frozen=True, tag=True):
     dead_letters: tuple[DeadLetter, ...] = ()
     cursors: tuple[CursorMark, ...] = ()
     """How far the endpoints have come with this batch."""
-    retried: tuple[Retried, ...] = ()
+    retried: tuple[TriedLetter, ...] = ()
     numbers: tuple[NumbersMark, ...] = ()
 
 

@@ -13,11 +13,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
 from scaleout.config import Config
-from scaleout.control.messages import MAX_IDS
-from scaleout.control.messages import Retried as Reply
-from scaleout.control.messages import Retry as Request
-from scaleout.core.wire import Batch, Retried, Retry
-from scaleout.core.wire import Letter as LetterToTry
+from scaleout.control.messages import MAX_IDS, Retried, Retry
+from scaleout.core.wire import Batch, LetterToTry, TriedLetter, TryLetters
 from scaleout.deadletters import Letter, Selection, Settlement, Status, Store
 from scaleout.errors import ControlError, SinkError
 from scaleout.hints import did_you_mean
@@ -33,7 +30,7 @@ PAGE_LETTERS = 100
 
 _log = logging.getLogger("scaleout.deadletters")
 
-Outcome = Retried | str
+Outcome = TriedLetter | str
 """What a trial has come to; in words, why it has come to nothing."""
 
 
@@ -81,7 +78,7 @@ class Retries:
 
     # Asking
 
-    async def retry(self, request: Request) -> Reply:
+    async def retry(self, request: Retry) -> Retried:
         """Try letters again, and wait for what comes of it.
 
         Raises:
@@ -101,7 +98,7 @@ class Retries:
             books.note(str(exc))
         return books.reply(len(ids))
 
-    def _checked(self, request: Request) -> Path:
+    def _checked(self, request: Retry) -> Path:
         if self._path is None:
             raise ControlError("this run keeps no dead letters (dead_letters, or --dead-letters FILE)")
         if request.store is not None and not _is_same(self._path, request.store):
@@ -153,7 +150,7 @@ class Retries:
         trials = {letter.id: _Trial(process.run, edited.get(letter.id)) for letter in letters}
         self._trials |= trials
         command = tuple(_to_try(letter, edited.get(letter.id)) for letter in letters)
-        problem = await self._questions.ask(process, lambda number: Retry(number, slot, command))
+        problem = await self._questions.ask(process, lambda number: TryLetters(number, slot, command))
         if problem is not None:
             self._give_up(trials, problem)
         for trial in trials.values():
@@ -183,7 +180,7 @@ class Retries:
             self._marking.add(task)
             task.add_done_callback(self._marking.discard)
 
-    async def _mark(self, letters: Sequence[Retried]) -> None:
+    async def _mark(self, letters: Sequence[TriedLetter]) -> None:
         assert self._path is not None
         problem = None
         settlements = [self._settlement(retried) for retried in letters]
@@ -198,7 +195,7 @@ class Retries:
             if trial is not None:
                 trial.outcome.set_result(retried if problem is None else problem)
 
-    def _settlement(self, retried: Retried) -> Settlement:
+    def _settlement(self, retried: TriedLetter) -> Settlement:
         trial = self._trials.get(retried.id)
         edited = None if trial is None else trial.edited
         if retried.reason is None:
@@ -250,10 +247,10 @@ class _Books:
         """Note what is wrong with the request as a whole."""
         self._problems[problem] = 0
 
-    def reply(self, asked: int) -> Reply:
+    def reply(self, asked: int) -> Retried:
         """The books, of so many letters that were asked for."""
         retried = self._delivered + self._filtered + self._dead
-        return Reply(
+        return Retried(
             retried=retried,
             delivered=self._delivered,
             filtered=self._filtered,

@@ -29,11 +29,11 @@ from scaleout.core.wire import (
     Ready,
     Report,
     Resume,
-    Retry,
     Send,
     Setup,
     StateChange,
     Stop,
+    TryLetters,
 )
 from scaleout.errors import ProcessorError, SendError
 from scaleout.processors import load_processor
@@ -158,10 +158,10 @@ class Worker:
         match command:
             case Grant(ticket):
                 self._permits.granted(ticket)
-            case Resume() | Send() | ChangeStreams() | Retry():
+            case Resume() | Send() | ChangeStreams() | TryLetters():
                 self.report(Answer(command.request, self._do(command)))
 
-    def _do(self, command: Resume | Send | ChangeStreams | Retry) -> str | None:
+    def _do(self, command: Resume | Send | ChangeStreams | TryLetters) -> str | None:
         """Do what a person asks; returns what is wrong with that, if anything is."""
         feed = self._feeds.get(command.slot)
         if feed is None:
@@ -176,7 +176,7 @@ class Worker:
                     return str(exc)
             case ChangeStreams():
                 return feed.change_streams(command.add, command.remove)
-            case Retry():
+            case TryLetters():
                 self._retries[command.slot].begin(command.letters)
         return None
 

@@ -13,7 +13,7 @@ from msgspec import Struct
 
 from scaleout.channel import Channel
 from scaleout.core.ledger import Entry
-from scaleout.core.wire import Batch, Command, CursorMark, DeadLetter, Drained, NumbersMark, Retried
+from scaleout.core.wire import Batch, Command, CursorMark, DeadLetter, Drained, NumbersMark, TriedLetter
 from scaleout.valve import Source, Valve
 from scaleout.worker.encoding import Lines
 
@@ -83,7 +83,7 @@ class Outbox:
         self._channel: Channel[Command] | None = None
         self._trays: list[Tray] = []
         self._dead_letters: list[DeadLetter] = []
-        self._retried: list[Retried] = []
+        self._retried: list[TriedLetter] = []
         self._parts: list[bytes | memoryview] = []
         self._timer: asyncio.TimerHandle | None = None
         self.valve: Valve[Source] = Valve()
@@ -119,7 +119,7 @@ class Outbox:
         texts = len(letter.payload) + len(letter.reason) + len(letter.traceback or "")
         self.backlog_bytes += texts + DEAD_LETTER_BYTES
 
-    def put_retried(self, retried: Retried) -> None:
+    def put_retried(self, retried: TriedLetter) -> None:
         """Take what has become of a dead letter that was tried again; the tray that counts it follows."""
         self._retried.append(retried)
 

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Sequence
 from functools import cached_property
 
-from scaleout.core.wire import Letter, Retried
+from scaleout.core.wire import LetterToTry, TriedLetter
 from scaleout.logs import EndpointLogger
 from scaleout.processors import load_processor
 from scaleout.signatures import Processor
@@ -76,13 +76,13 @@ class Retries:
             return asyncio.Semaphore(self._inlet.books.config.max_concurrency)
         return asyncio.Semaphore(1)  # a plain function keeps the loop: one letter, then the others' turn
 
-    def begin(self, letters: Sequence[Letter]) -> None:
+    def begin(self, letters: Sequence[LetterToTry]) -> None:
         """Try letters, in the background."""
         task = asyncio.get_running_loop().create_task(self._try_all(letters))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    async def _try_all(self, letters: Sequence[Letter]) -> None:
+    async def _try_all(self, letters: Sequence[LetterToTry]) -> None:
         gate = _Gate()
         valve = self._inlet.books.outbox.valve
         valve.attach(gate)
@@ -95,28 +95,28 @@ class Retries:
         finally:
             valve.detach(gate)
 
-    async def _try(self, letter: Letter, gate: _Gate) -> None:
+    async def _try(self, letter: LetterToTry, gate: _Gate) -> None:
         async with self._limit:
             await gate.wait()
             outcome = await self._retrier.attempt(letter.payload, letter.is_text, letter.received_at)
             self._book(letter, outcome)
 
-    def _book(self, letter: Letter, outcome: Outcome) -> None:
+    def _book(self, letter: LetterToTry, outcome: Outcome) -> None:
         books = self._inlet.books
         tray = books.tray
         self._inlet.note_retried(letter.payload)
         if isinstance(outcome, Dead):
             tray.dead_lettered += 1
-            books.outbox.put_retried(Retried(letter.id, outcome.reason, outcome.traceback, outcome.stage))
+            books.outbox.put_retried(TriedLetter(letter.id, outcome.reason, outcome.traceback, outcome.stage))
             books.post()
         elif isinstance(outcome, Delivered):
             tray.delivered += 1
             tray.results += outcome.results
-            books.outbox.put_retried(Retried(letter.id, results=outcome.results))
+            books.outbox.put_retried(TriedLetter(letter.id, results=outcome.results))
             books.post((outcome.lines,))
         else:
             tray.filtered += 1
-            books.outbox.put_retried(Retried(letter.id))
+            books.outbox.put_retried(TriedLetter(letter.id))
             books.post()
 
     async def drain(self, timeout_s: float) -> None:

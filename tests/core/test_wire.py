@@ -25,19 +25,19 @@ from scaleout.core.wire import (
     Drained,
     Grant,
     Heartbeat,
-    Letter,
+    LetterToTry,
     LimitReached,
     NumbersMark,
     Ready,
     Report,
     Result,
     Resume,
-    Retried,
-    Retry,
     Send,
     Setup,
     StateChange,
     Stop,
+    TriedLetter,
+    TryLetters,
 )
 
 ENDPOINT = Endpoint(
@@ -63,7 +63,7 @@ COMMANDS = [
     Resume(1, 0),
     Send(2, 0, "hello"),
     ChangeStreams(3, 0, ("a",), ("b", "c")),
-    Retry(7, 0, (Letter(5, b"\xff", False, 9),)),
+    TryLetters(7, 0, (LetterToTry(5, b"\xff", False, 9),)),
 ]
 REPORTS = [
     Ready(),
@@ -85,7 +85,7 @@ RESULTS = [
         (Entry(0, uncertain=3),),
         (),
         (CursorMark(0, "a"), CursorMark(1, 1.5)),
-        (Retried(5, "why"), Retried(6, results=2)),
+        (TriedLetter(5, "why"), TriedLetter(6, results=2)),
         (NumbersMark(0, (("a", 3), (7, 8), (None, 9))),),
     ),
     Drained(1.25),

@@ -11,10 +11,8 @@ from typing import Any, cast
 import pytest
 
 from scaleout.config import Config, Endpoint
-from scaleout.control.messages import MAX_IDS
-from scaleout.control.messages import Retried as Reply
-from scaleout.control.messages import Retry as Request
-from scaleout.core.wire import Answer, Batch, Retried, Retry
+from scaleout.control.messages import MAX_IDS, Retried, Retry
+from scaleout.core.wire import Answer, Batch, TriedLetter, TryLetters
 from scaleout.deadletters import Letter, NewLetter, Selection, Status, Store
 from scaleout.errors import ControlError, SinkError
 from scaleout.supervisor import retries
@@ -37,22 +35,22 @@ class Bench:
             dead_letters=str(self.path),
             secrets=secrets,
         )
-        self.commands: asyncio.Queue[Retry] = asyncio.Queue()
+        self.commands: asyncio.Queue[TryLetters] = asyncio.Queue()
         control = SimpleNamespace(send=self.commands.put_nowait)
         self.process: WorkerProcess | None = cast(WorkerProcess, SimpleNamespace(run=3, control=control))
         self.questions = Questions()
         self.retries = Retries(config, lambda slot: self.process, self.questions)
 
-    def ask(self, *ids: int, **keys: Any) -> asyncio.Task[Reply]:
-        return asyncio.ensure_future(self.retries.retry(Request(ids=ids, **keys)))
+    def ask(self, *ids: int, **keys: Any) -> asyncio.Task[Retried]:
+        return asyncio.ensure_future(self.retries.retry(Retry(ids=ids, **keys)))
 
-    async def next_command(self) -> Retry:
+    async def next_command(self) -> TryLetters:
         """What the worker is told next, which it accepts."""
         command = await self.commands.get()
         self.questions.take(Answer(command.request))
         return command
 
-    def hand_in(self, *letters: Retried, written: bool = True) -> None:
+    def hand_in(self, *letters: TriedLetter, written: bool = True) -> None:
         """Let the worker's results come, and be written."""
         batch = Batch((), retried=letters)
         self.retries.note_returned(batch)
@@ -90,10 +88,10 @@ def test_each_letter_has_its_fate(run: Run, tmp_path: Path) -> None:
             (2, b"1", False, 1),
             (3, b"2", True, 2),
         ]
-        bench.hand_in(Retried(1, results=2), Retried(2))
+        bench.hand_in(TriedLetter(1, results=2), TriedLetter(2))
         assert not asked.done()
-        bench.hand_in(Retried(3, "still poison", "trace", "decode"))
-        assert await asked == Reply(retried=3, delivered=1, filtered=1, dead=1)
+        bench.hand_in(TriedLetter(3, "still poison", "trace", "decode"))
+        assert await asked == Retried(retried=3, delivered=1, filtered=1, dead=1)
         assert bench.fates == [
             ("retried", 2, "poison"),
             ("retried", 2, "poison"),
@@ -109,7 +107,7 @@ def test_secrets_in_what_exceptions_say_are_blotted_out(run: Run, tmp_path: Path
         bench = Bench(tmp_path, "a", secrets=("s3cr3t",))
         asked = bench.ask(1)
         await bench.next_command()
-        bench.hand_in(Retried(1, "again: s3cr3t", "Traceback:\n  s3cr3t"))
+        bench.hand_in(TriedLetter(1, "again: s3cr3t", "Traceback:\n  s3cr3t"))
         await asked
         (letter,) = bench.letters()
         assert (letter.reason, letter.traceback) == ("again: ***", "Traceback:\n  ***")
@@ -122,13 +120,13 @@ def test_what_is_not_written_is_not_marked(run: Run, tmp_path: Path) -> None:
         bench = Bench(tmp_path, "a")
         asked = bench.ask(1)
         await bench.next_command()
-        bench.hand_in(Retried(1, results=1), written=False)
+        bench.hand_in(TriedLetter(1, results=1), written=False)
         bench.retries.forget_run(3, "killed")  # it had done its part
         await bench.retries.settled()
         assert bench.fates == [("dead", 1, "poison")]
         assert not asked.done()
-        bench.hand_in(Retried(1, results=1))
-        assert await asked == Reply(retried=1, delivered=1)
+        bench.hand_in(TriedLetter(1, results=1))
+        assert await asked == Retried(retried=1, delivered=1)
         assert bench.fates == [("retried", 2, "poison")]
 
     run(scenario())
@@ -143,8 +141,8 @@ def test_letters_go_to_their_endpoints(run: Run, tmp_path: Path) -> None:
             0: [2],
             1: [1, 4],
         }
-        bench.hand_in(Retried(1), Retried(2), Retried(4))
-        assert await asked == Reply(
+        bench.hand_in(TriedLetter(1), TriedLetter(2), TriedLetter(4))
+        assert await asked == Retried(
             retried=3, filtered=3, left=1, problems=("1 letter: the run has no endpoint 'c'",)
         )
 
@@ -157,12 +155,12 @@ def test_edited_payloads_are_tried_and_kept(run: Run, tmp_path: Path) -> None:
         asked = bench.ask(1, 2, edited={2: b"better"})
         command = await bench.next_command()
         assert [letter.payload for letter in command.letters] == [b"0", b"better"]
-        bench.hand_in(Retried(1), Retried(2, "still poison"))
+        bench.hand_in(TriedLetter(1), TriedLetter(2, "still poison"))
         assert (await asked).dead == 1
         assert [(each.payload, each.edited) for each in bench.letters()] == [(b"0", None), (b"1", b"better")]
         asked = bench.ask(2)
         assert [letter.payload for letter in (await bench.next_command()).letters] == [b"better"]
-        bench.hand_in(Retried(2))
+        bench.hand_in(TriedLetter(2))
         assert (await asked).filtered == 1
 
     run(scenario())
@@ -173,13 +171,13 @@ def test_a_letter_is_tried_once_at_a_time(run: Run, tmp_path: Path) -> None:
         bench = Bench(tmp_path, "a", "a")
         asked = bench.ask(1)
         await bench.next_command()
-        assert await bench.ask(1) == Reply(left=1, problems=("1 letter: being tried already",))
+        assert await bench.ask(1) == Retried(left=1, problems=("1 letter: being tried already",))
         second = bench.ask(1, 2)
         assert [letter.id for letter in (await bench.next_command()).letters] == [2]
-        bench.hand_in(Retried(1), Retried(2))
-        assert await asked == Reply(retried=1, filtered=1)
+        bench.hand_in(TriedLetter(1), TriedLetter(2))
+        assert await asked == Retried(retried=1, filtered=1)
         assert (await second).retried == 1
-        assert await bench.ask(1) == Reply(left=1, problems=("1 letter: not there, or not dead any more",))
+        assert await bench.ask(1) == Retried(left=1, problems=("1 letter: not there, or not dead any more",))
 
     run(scenario())
 
@@ -191,7 +189,7 @@ def test_two_who_ask_at_the_same_time(run: Run, tmp_path: Path) -> None:
         await bench.next_command()
         await asyncio.wait(asked, return_when=asyncio.FIRST_COMPLETED)
         assert bench.commands.empty()
-        bench.hand_in(Retried(1))
+        bench.hand_in(TriedLetter(1))
         assert sorted((each.retried, each.left) for each in await asyncio.gather(*asked)) == [(0, 1), (1, 0)]
 
     run(scenario())
@@ -202,10 +200,10 @@ def test_a_worker_that_dies(run: Run, tmp_path: Path) -> None:
         bench = Bench(tmp_path, "a", "a")
         asked = bench.ask(1, 2)
         await bench.next_command()
-        bench.hand_in(Retried(1))
+        bench.hand_in(TriedLetter(1))
         bench.retries.forget_run(2, "somebody else")
         bench.retries.forget_run(3, "killed by SIGKILL")
-        assert await asked == Reply(
+        assert await asked == Retried(
             retried=1,
             filtered=1,
             left=1,
@@ -222,7 +220,7 @@ def test_a_worker_that_refuses_or_is_not_there(run: Run, tmp_path: Path) -> None
         asked = bench.ask(1)
         command = await bench.commands.get()
         bench.questions.take(Answer(command.request, "its worker has not started it"))
-        assert await asked == Reply(left=1, problems=("1 letter: its worker has not started it",))
+        assert await asked == Retried(left=1, problems=("1 letter: its worker has not started it",))
         bench.process = None
         assert (await bench.ask(1)).problems == ("1 letter: the endpoint's worker is being restarted",)
 
@@ -236,12 +234,12 @@ def test_what_comes_late_is_marked(run: Run, tmp_path: Path, monkeypatch: pytest
         bench = Bench(tmp_path, "a", "a")
         asked = bench.ask(1, 2)
         await bench.next_command()
-        bench.hand_in(Retried(2))
+        bench.hand_in(TriedLetter(2))
         reply = await asked
         assert (reply.retried, reply.left) == (1, 1)
         assert reply.problems == ("not all have an outcome after 0.2 s; what comes later is marked, too",)
         assert (await bench.ask(1)).problems == ("1 letter: being tried already",)
-        bench.hand_in(Retried(1))
+        bench.hand_in(TriedLetter(1))
         await bench.retries.settled()
         assert bench.fates == [("retried", 2, "poison")] * 2
 
@@ -260,8 +258,8 @@ def test_a_store_that_can_not_be_read_or_written(
         await bench.next_command()
         with monkeypatch.context() as patched:
             patched.setattr(Store, "settle", refuse)
-            bench.hand_in(Retried(1, results=1))
-            assert await asked == Reply(
+            bench.hand_in(TriedLetter(1, results=1))
+            assert await asked == Retried(
                 left=1, problems=("1 letter: tried, but it can't be noted: the disk is full",)
             )
         bench.path.unlink()
@@ -287,7 +285,7 @@ def test_requests_that_make_no_sense(run: Run, tmp_path: Path) -> None:
         (tmp_path / "link.db").symlink_to(bench.path)
         asked = bench.ask(1, store=str(tmp_path / "link.db"))
         await bench.next_command()
-        bench.hand_in(Retried(1))
+        bench.hand_in(TriedLetter(1))
         assert (await asked).retried == 1
 
     run(scenario())
@@ -303,8 +301,8 @@ def test_many_letters_go_in_pages(run: Run, tmp_path: Path, monkeypatch: pytest.
         while sum(sizes) < 5:
             command = await bench.next_command()
             sizes.append(len(command.letters))
-            bench.hand_in(*(Retried(letter.id, results=1) for letter in command.letters))
+            bench.hand_in(*(TriedLetter(letter.id, results=1) for letter in command.letters))
         assert sizes == [2, 2, 1]
-        assert await asked == Reply(retried=5, delivered=5)
+        assert await asked == Retried(retried=5, delivered=5)
 
     run(scenario())

@@ -23,18 +23,18 @@ from scaleout.core.wire import (
     ChangeStreams,
     Drained,
     Heartbeat,
-    Letter,
+    LetterToTry,
     LimitReached,
     Ready,
     Report,
     Result,
     Resume,
-    Retried,
-    Retry,
     Send,
     Setup,
     StateChange,
     Stop,
+    TriedLetter,
+    TryLetters,
 )
 from scaleout.simulator import Ended, Faults, Simulator, SimulatorConfig
 from scaleout.tally import Allowance, Tally
@@ -110,7 +110,7 @@ class Boss:
         return {each.request: each.problem for each in self.reports if isinstance(each, Answer)}
 
     @property
-    def retried(self) -> dict[int, Retried]:
+    def retried(self) -> dict[int, TriedLetter]:
         """What has become of letters, by their ids."""
         return {each.id: each for batch in self.results if isinstance(batch, Batch) for each in batch.retried}
 
@@ -215,7 +215,9 @@ def test_what_is_asked_is_answered(run: Run) -> None:
             boss.control.send(Resume(1, 0))
             boss.control.send(Send(2, 0, "hello"))
             boss.control.send(ChangeStreams(3, 0, ("x",)))
-            boss.control.send(Retry(4, 0, (Letter(9, b"{}", True, 5), Letter(10, b"{", True, 5))))
+            boss.control.send(
+                TryLetters(4, 0, (LetterToTry(9, b"{}", True, 5), LetterToTry(10, b"{", True, 5)))
+            )
             await boss.until(lambda: len(boss.answers) == 4)
             assert boss.answers == {
                 1: None,
@@ -224,7 +226,7 @@ def test_what_is_asked_is_answered(run: Run) -> None:
                 4: None,
             }
             await boss.until(lambda: len(boss.retried) == 2)
-            assert boss.retried[9] == Retried(9, results=1)
+            assert boss.retried[9] == TriedLetter(9, results=1)
             assert boss.retried[10].stage == "decode"
             assert boss.count("retried") == 2
             await boss.stop()
@@ -244,7 +246,7 @@ def test_what_is_asked_of_an_endpoint_that_is_not_there_harms_nobody(run: Run) -
                 boss.control.send(Resume(slot + 1, slot))
                 boss.control.send(Send(slot + 2, slot, "hello"))
                 boss.control.send(ChangeStreams(slot + 3, slot, ("x",)))
-                boss.control.send(Retry(slot + 4, slot, (Letter(9, b"{}", True, 5),)))
+                boss.control.send(TryLetters(slot + 4, slot, (LetterToTry(9, b"{}", True, 5),)))
             await boss.until(lambda: len(boss.answers) == 8)
             assert set(boss.answers.values()) == {"its worker has not started it"}
             await boss.stop()

@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from scaleout.core.wire import Letter, Retried
+from scaleout.core.wire import LetterToTry, TriedLetter
 from scaleout.logs import EndpointLogger
 from scaleout.worker.retries import Retries
 
@@ -68,8 +68,8 @@ def module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     return importlib.import_module("retried_feeds")
 
 
-def letters(*payloads: bytes, received_at: int = 1_800_000_000_000_000_000) -> list[Letter]:
-    return [Letter(number, payload, True, received_at) for number, payload in enumerate(payloads, 1)]
+def letters(*payloads: bytes, received_at: int = 1_800_000_000_000_000_000) -> list[LetterToTry]:
+    return [LetterToTry(number, payload, True, received_at) for number, payload in enumerate(payloads, 1)]
 
 
 def configure(desk: Any, **keys: Any) -> None:
@@ -83,7 +83,7 @@ def retries_of(desk: Any, send: Callable[[str | bytes], None] = lambda message: 
     return Retries(desk.inlet, True, send, logger)
 
 
-def retried(desk: Any) -> dict[int, Retried]:
+def retried(desk: Any) -> dict[int, TriedLetter]:
     return {each.id: each for batch in desk.channel.batches for each in batch.retried}
 
 
