@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-EXIT_INTERRUPTED = 130
+from scaleout import exits
 
 
 def main() -> None:
@@ -12,7 +12,7 @@ def main() -> None:
     try:
         from scaleout import cli
     except KeyboardInterrupt:
-        sys.exit(EXIT_INTERRUPTED)
+        sys.exit(exits.INTERRUPTED)
     cli.main()
 
 

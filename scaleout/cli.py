@@ -12,7 +12,7 @@ from typing import NoReturn
 
 from msgspec import Struct
 
-from scaleout import demo, loading, logs, processors, streams
+from scaleout import demo, exits, loading, logs, processors, streams
 from scaleout.config import Config, Endpoint
 from scaleout.control import command as control
 from scaleout.deadletters import arguments as deadletters
@@ -23,11 +23,6 @@ from scaleout.monitor import plain
 from scaleout.runner import check_dead_letters, run_checked, worker_count
 from scaleout.simulator import command as simulate
 from scaleout.supervisor.status import Summary
-
-EXIT_OK = 0
-EXIT_FAILED = 1
-EXIT_USAGE = 2
-EXIT_UNACCOUNTED = 3
 
 Command = Callable[[argparse.Namespace], int]
 
@@ -45,15 +40,15 @@ def main(argv: Sequence[str] | None = None) -> NoReturn:
     except ConfigError as exc:
         for fault in exc.faults:
             streams.tell(f"scaleout: {fault}")
-        code = EXIT_USAGE
+        code = exits.USAGE
     except MissingExtraError as exc:
         streams.tell(f"scaleout: {exc}")
-        code = EXIT_USAGE
+        code = exits.USAGE
     except (OSError, ControlError, SimulatorError, WorkerError) as exc:
         streams.tell(f"scaleout: {exc}")
-        code = EXIT_FAILED
+        code = exits.FAILED
     except KeyboardInterrupt:
-        code = EXIT_FAILED
+        code = exits.FAILED
     finally:
         streams.let_go()
     sys.exit(code)
@@ -102,7 +97,7 @@ def _run_config(config: Config) -> int:
     shows = config.view == "plain" or (config.view == "auto" and sys.stderr.isatty())
     watch = partial(plain.watch, out=sys.stderr) if shows else None
     summary = run_checked(config, watch, partial(_show, view=config.view))
-    return EXIT_OK if summary.balanced else EXIT_UNACCOUNTED
+    return exits.OK if summary.balanced else exits.UNACCOUNTED
 
 
 def _show(summary: Summary, view: str) -> None:
@@ -121,7 +116,7 @@ def _check(namespace: argparse.Namespace) -> int:
     report = loading.report(config, processors.load_processors(config), worker_count(config))
     with contextlib.suppress(BrokenPipeError):  # `| head` has seen enough
         streams.show(report, sys.stdout)
-    return EXIT_OK
+    return exits.OK
 
 
 # Arguments

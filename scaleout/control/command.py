@@ -9,11 +9,9 @@ import time
 
 import msgspec
 
-from scaleout import streams
+from scaleout import exits, streams
 from scaleout.control.client import Control
 from scaleout.control.text import status_text
-
-EXIT_OK = 0
 
 
 def _add_common(parser: argparse.ArgumentParser) -> None:
@@ -26,13 +24,13 @@ def _tell(namespace: argparse.Namespace, result: dict[str, object], text: str) -
     if namespace.json:
         return _print(msgspec.json.encode(result).decode())
     streams.tell(text)
-    return EXIT_OK
+    return exits.OK
 
 
 def _print(text: str) -> int:
     with contextlib.suppress(BrokenPipeError):  # `| head` has seen enough
         streams.show(text, sys.stdout)
-    return EXIT_OK
+    return exits.OK
 
 
 # status

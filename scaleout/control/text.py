@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from scaleout.control.messages import EndpointView, Status, WorkerView
 from scaleout.core.lifecycle import EndpointState
-from scaleout.monitor.text import compact, compact_bytes, plural, table
+from scaleout.monitor.text import compact, compact_bytes, plural, printable, table
 
 LONGEST_REASON = 100
 
@@ -92,10 +92,3 @@ def age(seconds: float) -> str:
         if seconds >= 2 * size:
             return f"{int(seconds // size)} {unit}"
     return f"{max(0, int(seconds))} s"
-
-
-def printable(text: str) -> str:
-    """The text with everything escaped that would do something to a terminal instead of being seen."""
-    return "".join(
-        each if each.isprintable() else each.encode("unicode_escape", "replace").decode() for each in text
-    )

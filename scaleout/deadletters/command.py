@@ -14,21 +14,19 @@ from itertools import chain, islice
 from pathlib import Path
 from typing import BinaryIO
 
-from scaleout import loading, streams
+from scaleout import exits, loading, streams
 from scaleout.config import Config
 from scaleout.control.client import Control
-from scaleout.deadletters import text
+from scaleout.deadletters import records, text
 from scaleout.deadletters.choosing import choose, choose_dead, usage
 from scaleout.deadletters.editing import edit
+from scaleout.deadletters.inplace import InPlace, retriers
 from scaleout.deadletters.letters import Letter, Selection, Status
 from scaleout.deadletters.live import InLiveRun
-from scaleout.deadletters.retrying import Edit, InPlace, Retrying, retriers
+from scaleout.deadletters.retrying import Edit, Retrying
 from scaleout.deadletters.store import Store
 from scaleout.errors import SinkError
-from scaleout.monitor.text import plural
-
-EXIT_OK = 0
-EXIT_FAILED = 1
+from scaleout.monitor.text import plural, printable
 
 WATCH_S = 0.5
 """How often `--watch` looks for letters: another process' writing wakes nobody."""
@@ -57,10 +55,10 @@ def run(namespace: argparse.Namespace) -> int:
     try:
         return action(namespace, store)
     except BrokenPipeError:  # `| head` has seen enough
-        return EXIT_OK
+        return exits.OK
     except SinkError as exc:
         streams.tell(f"scaleout: {exc}")
-        return EXIT_FAILED
+        return exits.FAILED
     finally:
         with contextlib.suppress(SinkError):
             store.close()
@@ -79,15 +77,15 @@ def list_letters(namespace: argparse.Namespace, store: Store) -> int:
         letters = _follow(store, selection, first[-1].id if first else 0, payload_bytes)
     elif not first and not namespace.json:
         streams.tell("no dead letters" if selection == Selection() else "no such letters")
-        return EXIT_OK
+        return exits.OK
     with contextlib.suppress(KeyboardInterrupt) if namespace.watch else contextlib.nullcontext():
         if namespace.json:
             for letter in chain(first, letters):
-                _write(text.json_line(text.record_of(letter)), flush=namespace.watch)
+                _write(records.json_line(records.record_of(letter)), flush=namespace.watch)
         else:
             _print_table(first, letters, selection, namespace.watch)
     sys.stdout.flush()
-    return EXIT_OK
+    return exits.OK
 
 
 def _print_table(first: list[Letter], letters: Iterator[Letter], selection: Selection, watch: bool) -> None:
@@ -114,7 +112,7 @@ def show(namespace: argparse.Namespace, store: Store) -> int:
     for number, page in enumerate(pages):
         print(f"\n{page}" if number else page)
     sys.stdout.flush()
-    return EXIT_OK
+    return exits.OK
 
 
 def stats(namespace: argparse.Namespace, store: Store) -> int:
@@ -122,11 +120,11 @@ def stats(namespace: argparse.Namespace, store: Store) -> int:
     groups = store.groups(choose(namespace, store))
     totals, by_status = store.totals(), store.by_status()
     if namespace.json:
-        _write(text.json_line(text.counts_record(groups, totals, by_status)))
+        _write(records.json_line(records.counts_record(groups, totals, by_status)))
     else:
         print(text.counts_of(groups, totals, by_status))
     sys.stdout.flush()
-    return EXIT_OK
+    return exits.OK
 
 
 def _write(line: bytes, flush: bool = False) -> None:
@@ -143,17 +141,17 @@ def export(namespace: argparse.Namespace, store: Store) -> int:
     selection = choose_dead(namespace, store) if namespace.status is None else choose(namespace, store)
     if namespace.output is None:
         for letter in store.letters(selection):
-            _write(text.json_line(text.record_of(letter)))
+            _write(records.json_line(records.record_of(letter)))
         sys.stdout.buffer.flush()
-        return EXIT_OK
+        return exits.OK
     path = Path(namespace.output)
     written = 0
     with _new_file(path) as file:
         for letter in store.letters(selection):
-            file.write(text.json_line(text.record_of(letter)))
+            file.write(records.json_line(records.record_of(letter)))
             written += 1
     streams.tell(f"{plural(written, 'letter')} exported to {path}")
-    return EXIT_OK
+    return exits.OK
 
 
 @contextlib.contextmanager
@@ -184,7 +182,7 @@ def discard(namespace: argparse.Namespace, store: Store) -> int:
     """Mark letters as discarded."""
     count = store.discard(choose_dead(namespace, store), time.time_ns())
     streams.tell(f"{plural(count, 'letter')} discarded")
-    return EXIT_OK
+    return exits.OK
 
 
 # retry
@@ -206,7 +204,7 @@ def retry(namespace: argparse.Namespace, store: Store) -> int:
         counts = retrying.counts
         left = f"; {counts.left:,} left as they were" if counts.left else ""
         streams.tell(f"{counts.equation()}{left}")
-    return EXIT_OK if counts.is_all_well else EXIT_FAILED
+    return exits.OK if counts.is_all_well else exits.FAILED
 
 
 def _in_live_run(
@@ -254,7 +252,7 @@ class _Telling:
         """Say what has become of a letter."""
         self._told += 1
         if self._told <= MOST_TOLD:
-            streams.tell(f"letter {letter.id} of {text.printable(letter.endpoint)}: {text.printable(what)}")
+            streams.tell(f"letter {letter.id} of {printable(letter.endpoint)}: {printable(what)}")
 
     def finish(self) -> None:
         """Say how many weren't named."""

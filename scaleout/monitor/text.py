@@ -28,6 +28,15 @@ def plural(count: int, noun: str) -> str:
     return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
 
 
+def printable(text: str) -> str:
+    """The text with everything escaped that would do something to a terminal instead of being seen."""
+    if text.isprintable():
+        return text
+    return "".join(
+        each if each.isprintable() else each.encode("unicode_escape", "replace").decode() for each in text
+    )
+
+
 def table(header: Sequence[str], rows: Sequence[Sequence[str]], left: int = 1) -> str:
     """Columns under a header: the first `left` columns flush left, the others right."""
     widths = [max(len(row[column]) for row in (header, *rows)) for column in range(len(header))]

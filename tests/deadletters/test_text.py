@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-
 import msgspec
 import pytest
 from hypothesis import given
@@ -15,12 +13,9 @@ from scaleout.deadletters.text import (
     Table,
     counts_of,
     excerpt,
-    json_line,
     moment,
     page_of,
     pretty,
-    printable,
-    record_of,
 )
 
 LETTER = Letter(
@@ -45,11 +40,6 @@ def changed(**fields: object) -> Letter:
     return msgspec.structs.replace(LETTER, **fields)
 
 
-@given(st.text())
-def test_what_is_printed_is_printable(text: str) -> None:
-    assert printable(text).isprintable()
-
-
 @given(st.binary(), st.booleans(), st.text(), st.integers(-(2**63), 2**63 - 1))
 def test_any_letter_can_be_printed(payload: bytes, is_text: bool, text: str, time_ns: int) -> None:
     letter = changed(
@@ -59,18 +49,6 @@ def test_any_letter_can_be_printed(payload: bytes, is_text: bool, text: str, tim
     assert len(table.line(letter)) <= 100
     for line in (table.header, table.line(letter), *page_of(letter).split("\n")):
         assert line.isprintable()
-
-
-@given(st.binary(), st.none() | st.binary(), st.booleans())
-def test_records_keep_every_byte(payload: bytes, edited: bytes | None, is_text: bool) -> None:
-    line = json_line(record_of(changed(payload=payload, edited=edited, is_text=is_text)))
-    assert line.count(b"\n") == 1
-    record = json.loads(line)
-    if record["encoding"] == "base64":
-        assert msgspec.convert(record["payload"], bytes) == payload
-    else:
-        assert record["payload"].encode() == payload
-        assert (record["edited"] is None) == (edited is None)
 
 
 @pytest.mark.parametrize(

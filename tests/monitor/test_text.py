@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scaleout.monitor.text import compact, compact_bytes, table
+from scaleout.monitor.text import compact, compact_bytes, printable, table
 
 
 @pytest.mark.parametrize(
@@ -63,3 +63,8 @@ def test_a_table_is_flush() -> None:
         "x           1            2",
         "longer  1,000",
     ]
+
+
+@given(st.text())
+def test_what_is_printed_is_printable(text: str) -> None:
+    assert printable(text).isprintable()
