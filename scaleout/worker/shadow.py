@@ -13,6 +13,8 @@ MAX_TAIL = 65_536
 MAX_SHADOW = 65_536
 """Messages."""
 MAX_SHADOW_BYTES = 64 * 2**20
+LONGEST_CUT_S = 5.0
+"""For so long, and no longer, the old connection's messages are held."""
 CONTEXT = 64
 """Messages of a shadow whose hashes are kept when they are known to be delivered, to align what follows."""
 
@@ -131,6 +133,28 @@ class Shadow:
         payloads = [payload for payload, _, _ in messages]
         self.bytes -= sum(map(len, payloads))
         return payloads
+
+
+class Cut:
+    """What the old connection brings while the next one catches up.
+
+    Args:
+        now: when it begins.
+    """
+
+    def __init__(self, now: float) -> None:
+        self.reads: list[tuple[list[bytes], bytes, Kind, int]] = []
+        self._bytes = 0
+        self._ends_at = now + LONGEST_CUT_S
+
+    def hold(self, payloads: list[bytes], joined: bytes, kind: Kind, received_at: int) -> None:
+        """Keep a read."""
+        self.reads.append((payloads, joined, kind, received_at))
+        self._bytes += len(joined)
+
+    def is_over(self, now: float) -> bool:
+        """Whether it has lasted too long, or holds too much."""
+        return now >= self._ends_at or self._bytes > MAX_SHADOW_BYTES
 
 
 def _kept(length: int, indexes: Collection[int]) -> bytearray:

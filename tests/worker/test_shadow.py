@@ -113,3 +113,14 @@ def test_a_tail_forgets() -> None:
     assert list(tail.hashes) == hashes(6, 10)
     tail.forget(0)
     assert len(tail) == 4
+
+
+def test_a_cut_is_short_and_holds_no_more_than_a_shadow(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "MAX_SHADOW_BYTES", 10)
+    cut = module.Cut(100.0)
+    cut.hold([b"12345", b"1234"], b"12345\n1234", Kind.TEXT, 1)
+    assert not cut.is_over(100.0)
+    assert cut.is_over(100.0 + module.LONGEST_CUT_S)
+    cut.hold([b"1"], b"1", Kind.TEXT, 2)
+    assert cut.is_over(100.0)
+    assert [payloads for payloads, _, _, _ in cut.reads] == [[b"12345", b"1234"], [b"1"]]

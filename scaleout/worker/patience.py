@@ -1,0 +1,115 @@
+"""How long two connections to one feed are compared, and when it is in vain to wait any longer."""
+
+from __future__ import annotations
+
+import math
+
+from scaleout.worker.overlap import ENOUGH
+
+SLOW_FEED_S = 1.0
+"""On a slow feed, as many messages in common will do as come in that time."""
+SILENT_S = 5.0
+"""After that time without a message on either side, there is nothing to align."""
+PATIENCE_S = 10.0
+"""After that time without an alignment, there will be none: no connection lags so far behind another."""
+ORPHAN_PATIENCE_S = 3.0
+"""The same where the old connection is gone, and nothing is delivered meanwhile."""
+
+
+class Patience:
+    """Follows when the old connection and the next one bring something.
+
+    `now` is loop time. Patience goes by `clock_s`, which stands still while backpressure holds the
+    connections back.
+
+    Args:
+        now: when the old connection is first listened to.
+    """
+
+    def __init__(self, now: float) -> None:
+        self.clock_s = 0.0
+        self._looked_at = now
+        self._heard_at = -math.inf
+        self.begin(now)
+
+    def begin(self, now: float) -> None:
+        """Both connections are open, from here on."""
+        self._opened_at = now
+        self._together_since = self.clock_s
+        self._wanted_since = math.inf
+        self._old_alone_since = math.inf
+        """When the old connection brought what was not followed by anything of the next one."""
+
+    def pass_time(self, now: float, is_held: bool) -> None:
+        """Let the clock run, or stand still since the last look."""
+        if not is_held:
+            self.clock_s += now - self._looked_at
+        self._looked_at = now
+
+    def hear_old(self, now: float) -> None:
+        """The old connection has brought something."""
+        self._heard_at = now
+        self._old_alone_since = min(self._old_alone_since, self.clock_s)
+
+    def hear_next(self, now: float) -> None:
+        """The next connection has brought something."""
+        self._heard_at = now
+        self._old_alone_since = math.inf
+
+    def want(self) -> None:
+        """The next connection is to take over as soon as it can."""
+        self._wanted_since = min(self._wanted_since, self.clock_s)
+
+    # What that says
+
+    @property
+    def horizon_s(self) -> float:
+        """What is older than this, by the clock, won't come on the other connection any more."""
+        return self.clock_s - PATIENCE_S
+
+    @property
+    def is_time_to_recognize(self) -> bool:
+        """Whether the two have been compared for so long that they should have been aligned."""
+        return self.clock_s - self._together_since >= SLOW_FEED_S
+
+    @property
+    def is_stuck(self) -> bool:
+        """Whether the next connection is open, but doesn't bring what the old one does."""
+        return self.clock_s - self._old_alone_since >= PATIENCE_S
+
+    def are_past_opening(self, now: float) -> bool:
+        """Whether both have been open for a while, held back or not."""
+        return now - self._opened_at >= SLOW_FEED_S
+
+    def are_silent(self, now: float) -> bool:
+        """Whether nothing comes on either of them."""
+        return now - max(self._heard_at, self._opened_at) >= SILENT_S
+
+    def minimum(self, now: float, messages: int) -> int:
+        """How many messages in common are enough: on a slow feed, as many as come in a second.
+
+        Args:
+            now: loop time.
+            messages: of the next connection, so far.
+        """
+        passed_s = now - self._opened_at
+        if passed_s < SLOW_FEED_S:
+            return ENOUGH
+        return max(1, min(ENOUGH, math.ceil(messages * SLOW_FEED_S / passed_s)))
+
+    @property
+    def may_be_stuck(self) -> bool:
+        """Whether the next connection hasn't brought for a while what the old one does."""
+        return self.clock_s - self._old_alone_since >= SILENT_S
+
+    def is_over(self, is_orphan: bool, is_known: bool) -> bool:
+        """Whether an alignment that is wanted, and hasn't been found by now, won't be.
+
+        Args:
+            is_orphan: whether the old connection is gone.
+            is_known: whether messages of one have ever been found in the other.
+        """
+        if not is_known and self._wanted_since - self._together_since >= PATIENCE_S:
+            return True  # there has been time enough before the move was wanted
+        patience_s = ORPHAN_PATIENCE_S if is_orphan else PATIENCE_S
+        return self.clock_s - self._wanted_since >= patience_s
