@@ -5,7 +5,7 @@ import contextlib
 import uvloop
 
 from scaleout import memory, signals
-from scaleout.simulator.process import serve_parent
+from scaleout.simulator.child import serve_parent
 
 if __name__ == "__main__":
     signals.leave_to_parent()

@@ -1,9 +1,4 @@
-"""A simulator in processes of its own, which end with this one.
-
-The parent writes one `Start` to the child's standard input and reads one `Ready` (or `Failed`) from its
-standard output, each a line of JSON; after that, each `Query` is answered by one `Report`. The end of the
-input ends the child: so it also ends when its parent is killed.
-"""
+"""A simulator in processes of its own, which end with this one."""
 
 from __future__ import annotations
 
@@ -17,54 +12,18 @@ from pathlib import Path
 from typing import Self
 
 import msgspec
-from msgspec import Struct
 
 from scaleout import signals
-from scaleout.errors import ScaleoutError, SimulatorError
-from scaleout.simulator.certificates import Certificates, make_certificates
+from scaleout.errors import SimulatorError
+from scaleout.simulator.certificates import make_certificates
+from scaleout.simulator.child import Answer, Failed, Query, Ready, Report, Start
 from scaleout.simulator.config import SimulatorConfig, plan_endpoints
 from scaleout.simulator.records import Attempt, ConnectionRecord
-from scaleout.simulator.server import EndpointAddress, Simulator, stream_template, streams_uri
+from scaleout.simulator.server import EndpointAddress, stream_template, streams_uri
 
 _STOP_TIMEOUT_S = 5.0
 
-
-class Start(Struct, frozen=True, tag=True):
-    """What a child serves."""
-
-    config: SimulatorConfig
-    share: tuple[int, int]
-    certificates: Certificates | None
-
-
-class Query(Struct, frozen=True, tag=True):
-    """Asks for a report."""
-
-    wait_idle_s: float = 0.0
-    """How long it may take until there is no connection, in seconds."""
-
-
-class Ready(Struct, frozen=True, tag=True):
-    """The child listens."""
-
-    endpoints: list[EndpointAddress]
-
-
-class Failed(Struct, frozen=True, tag=True):
-    """The child can't serve."""
-
-    problem: str
-
-
-class Report(Struct, frozen=True, tag=True):
-    """What has happened at the child's endpoints."""
-
-    connections: list[ConnectionRecord]
-    attempts: list[Attempt]
-
-
-_Answer = Ready | Failed | Report
-_answers: msgspec.json.Decoder[_Answer] = msgspec.json.Decoder(_Answer)
+_answers: msgspec.json.Decoder[Answer] = msgspec.json.Decoder(Answer)
 
 
 class SimulatorProcess:
@@ -230,7 +189,7 @@ class _Child:
             self._process.stdin.write(msgspec.json.encode(message) + b"\n")
             self._process.stdin.flush()
 
-    def _receive(self) -> _Answer:
+    def _receive(self) -> Answer:
         assert self._process.stdout is not None
         line = self._process.stdout.readline()
         if not line:
@@ -245,34 +204,3 @@ def _python_path() -> str:
     """Lets a child import this very package, wherever it was imported from."""
     package = str(Path(__file__).resolve().parents[2])
     return os.pathsep.join(filter(None, (package, os.environ.get("PYTHONPATH"))))
-
-
-async def serve_parent() -> None:
-    """The child's life: serve as the parent says, until it closes the input."""
-    reader = asyncio.StreamReader(limit=2**26)
-    await asyncio.get_running_loop().connect_read_pipe(
-        lambda: asyncio.StreamReaderProtocol(reader), sys.stdin
-    )
-    line = await reader.readline()
-    if not line:
-        return
-    start = msgspec.json.decode(line, type=Start)
-    async with contextlib.AsyncExitStack() as stack:
-        try:
-            simulator = await stack.enter_async_context(
-                Simulator(start.config, share=start.share, certificates=start.certificates)
-            )
-        except (ScaleoutError, OSError) as error:
-            _reply(Failed(str(error)))
-            return
-        _reply(Ready(simulator.endpoints))
-        while line := await reader.readline():
-            query = msgspec.json.decode(line, type=Query)
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(simulator.wait_idle(), query.wait_idle_s)
-            _reply(Report(simulator.connections, simulator.attempts))
-
-
-def _reply(answer: _Answer) -> None:
-    sys.stdout.buffer.write(msgspec.json.encode(answer) + b"\n")
-    sys.stdout.buffer.flush()
