@@ -11,7 +11,8 @@ import uvloop
 
 from bench.reconnect import Round
 from scaleout.config import TLS, Endpoint
-from scaleout.worker.dialing import Dialer, forget_sessions, is_resumed
+from scaleout.worker.dialing import Dialer
+from scaleout.worker.tls import forget_sessions, is_resumed
 
 WARM_UP = 10
 

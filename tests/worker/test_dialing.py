@@ -19,8 +19,11 @@ from websockets.http11 import Request, Response
 from scaleout.config import TLS, Endpoint
 from scaleout.simulator.certificates import Certificates, make_certificates, server_context
 from scaleout.worker import dialing
+from scaleout.worker import resolver as resolver_module
+from scaleout.worker import tls as tls_module
 from scaleout.worker.connection import FeedConnection
-from scaleout.worker.dialing import Dialer, forget_sessions, is_resumed, tls_context
+from scaleout.worker.dialing import Dialer
+from scaleout.worker.tls import forget_sessions, is_resumed
 
 Run = Callable[[Awaitable[Any]], Any]
 Where = list[tuple[str, int]]
@@ -279,7 +282,7 @@ class TestResumption:
                 for _ in range(3):
                     with pytest.raises(ssl.SSLCertVerificationError):
                         await resumed(dialer, bad, tls=tls)
-                    assert not dialing._last
+                    assert not tls_module._last
                 assert await resumed(dialer, good, tls=tls) is False
 
         sandbox(scenario())
@@ -296,7 +299,7 @@ class TestResumption:
                 resolver.answers["localhost"] = [("127.0.0.1", rude)]
                 with pytest.raises(OSError):
                     await resumed(dialer, f"wss://localhost:{rude}", tls=tls)
-                assert not dialing._last
+                assert not tls_module._last
                 assert await resumed(dialer, uri, tls=tls) is False
 
         sandbox(scenario())
@@ -322,7 +325,7 @@ class TestResumption:
                 dialer = Dialer()
                 uri = f"wss://127.0.0.1:{port}"
                 clock = Clock()
-                monkeypatch.setattr(dialing, "time", clock)
+                monkeypatch.setattr(tls_module, "time", clock)
                 seen = []
                 for clock.now in (1_000.0, 4_000.0, 4_599.0, 4_601.0, 8_000.0):
                     seen.append(await resumed(dialer, uri, tls=tls))
@@ -333,14 +336,14 @@ class TestResumption:
     def test_few_hosts_are_remembered(
         self, run: Run, certificates: Certificates, tls: TLS, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(dialing, "MAX_TLS_HOSTS", 1)
+        monkeypatch.setattr(tls_module, "MAX_TLS_HOSTS", 1)
 
         async def scenario() -> None:
             async with serving(ssl=server_tls(certificates)) as port:
                 dialer = Dialer()
                 for host in ("localhost", "127.0.0.1"):
                     await resumed(dialer, f"wss://{host}:{port}", tls=tls)
-                assert [host for _, host in dialing._last] == ["127.0.0.1"]
+                assert [host for _, host in tls_module._last] == ["127.0.0.1"]
 
         run(scenario())
 
@@ -361,7 +364,7 @@ class TestNames:
     def test_and_again_after_its_time(
         self, sandbox: Run, resolver: Resolver, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(dialing, "DNS_TTL_S", 0.0)
+        monkeypatch.setattr(resolver_module, "DNS_TTL_S", 0.0)
 
         async def scenario() -> None:
             async with serving() as port:
@@ -416,7 +419,7 @@ class TestNames:
                     connection = await dial(dialer, f"ws://{NAME}:1")
                     assert connection.remote_address[1] == port
                     await connection.close()
-                answer = await dialer._names.look_up(NAME, 1)
+                answer = await dialer._resolver.look_up(NAME, 1)
                 assert [address.port for address in answer.in_order()] == [port, unused_port]
                 assert resolver.asked == [NAME]
 
@@ -500,21 +503,6 @@ class TestNames:
                 assert "Connection refused), 127.0.0.1 (" in str(info.value)
 
         sandbox(scenario())
-
-    def test_addresses_take_turns_and_the_preferred_family_stays_first(
-        self, run: Run, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        four, six = socket.AF_INET, socket.AF_INET6
-        addresses = [
-            dialing._Address(six, "a", 1),
-            dialing._Address(six, "b", 1),
-            dialing._Address(four, "c", 1),
-        ]
-        answer = dialing._Answer(("x", 1), addresses, 0.0)
-        orders = ["".join(address.host for address in answer.in_order()) for _ in range(3)]
-        assert orders == ["abc", "bac", "abc"]
-        answer.failed.add(addresses[1])
-        assert {"".join(address.host for address in answer.in_order()) for _ in range(3)} == {"acb"}
 
 
 class TestRedirects:
@@ -626,12 +614,6 @@ class TestProxies:
                 assert resolver.asked == []
 
         sandbox(scenario())
-
-
-def test_contexts_verify_by_default() -> None:
-    context = tls_context(TLS())
-    assert context.check_hostname and context.verify_mode is ssl.CERT_REQUIRED
-    assert tls_context(TLS()) is context
 
 
 def test_what_is_offered_to_the_server(run: Run) -> None:

@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import logging
 import re
-import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from random import Random
@@ -580,14 +579,6 @@ def test_a_bug_in_a_pipeline_reconnects_and_harms_nobody_else(run: Run, client: 
             await good.stop()
 
     run(scenario())
-
-
-def test_tls_contexts_verify_by_default() -> None:
-    from scaleout.worker.dialing import tls_context
-
-    context = tls_context(TLS())
-    assert context.check_hostname and context.verify_mode is ssl.CERT_REQUIRED
-    assert tls_context(TLS()) is context
 
 
 @pytest.mark.parametrize(("elsewhere", "expected"), [(True, None), (False, "hunter22")])
