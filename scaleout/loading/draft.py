@@ -1,113 +1,24 @@
-"""Configurations from files, mappings, URIs and Python: checked as a whole, with every fault in one error."""
+"""A configuration while it is made: checked as a whole, with every fault in one error."""
 
 from __future__ import annotations
 
 import functools
-import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from msgspec import Struct, structs
-
 from scaleout import hooks
-from scaleout.config import TLS, Config, Endpoint, InvalidShare, Rate
+from scaleout.config import TLS, Config, Endpoint
 from scaleout.errors import ConfigError, Fault
 from scaleout.loading.combinations import contradictions
 from scaleout.loading.keys import ENDPOINT_KEYS, RUN_KEYS
-from scaleout.loading.parsing import Table, parse_file
+from scaleout.loading.parsing import Table
 from scaleout.loading.reading import BAD, Reader, Reading, found, join
 from scaleout.processors import load_or_explain
 from scaleout.secrets import Redactor
 from scaleout.sinks import path_of_sink
 
 COMMAND_LINE = "command line"
-
-
-def load(
-    path: str | os.PathLike[str],
-    *,
-    overrides: Table | None = None,
-    endpoint_overrides: Table | None = None,
-    environment: Mapping[str, str] | None = None,
-    import_processors: bool = False,
-) -> Config:
-    """Read a configuration from a TOML or JSON file.
-
-    Args:
-        path: its ending says which of the two it is.
-        overrides: keys of the run that count more than the file's, from the command line.
-        endpoint_overrides: keys that count more than those of every endpoint in the file.
-        environment: what `${NAME}` is replaced from; by default the process's.
-        import_processors: also import every processor, for the faults to include theirs.
-
-    Raises:
-        ConfigError: it can't be used; holds all that is wrong.
-    """
-    draft = _Draft(os.fspath(path), _environment(environment), import_processors)
-    raw = parse_file(Path(path), draft.file)
-    config = draft.finish(raw, overrides, endpoint_overrides)
-    if config.state is None and any(endpoint.cursor is not None for endpoint in config.endpoints):
-        config = structs.replace(config, state=str(Path(path).with_suffix(".state.json")))
-    return config
-
-
-def from_mapping(
-    raw: Table,
-    source: str,
-    *,
-    overrides: Table | None = None,
-    endpoint_overrides: Table | None = None,
-    environment: Mapping[str, str] | None = None,
-    import_processors: bool = False,
-) -> Config:
-    """Read a configuration from what a file would hold; the arguments are those of `load`.
-
-    Args:
-        source: what faults call it.
-
-    Raises:
-        ConfigError: it can't be used; holds all that is wrong.
-    """
-    draft = _Draft(source, _environment(environment), import_processors)
-    return draft.finish(raw, overrides, endpoint_overrides)
-
-
-def from_uris(
-    uris: Iterable[str],
-    *,
-    overrides: Table | None = None,
-    endpoint_overrides: Table | None = None,
-    environment: Mapping[str, str] | None = None,
-    import_processors: bool = False,
-) -> Config:
-    """Make a configuration of an endpoint for each URI; the other arguments are those of `load`.
-
-    Raises:
-        ConfigError: it can't be used; holds all that is wrong.
-    """
-    draft = _Draft(COMMAND_LINE, _environment(environment), import_processors)
-    return draft.finish({"endpoints": [{"uri": uri} for uri in uris]}, overrides, endpoint_overrides)
-
-
-def check_config(config: Config, *, import_processors: bool = False) -> Config:
-    """Check a configuration made in Python, and fill in what is derived.
-
-    Texts are taken as they are: `${NAME}` is for files.
-
-    Args:
-        import_processors: also import every processor, for the faults to include theirs.
-
-    Returns:
-        The same configuration with tuples for lists, texts with units read, and every endpoint named.
-
-    Raises:
-        ConfigError: it can't be used; holds all that is wrong.
-    """
-    draft = _Draft("Config", None, import_processors, config.secrets)
-    raw = _given(config)
-    raw.pop("secrets", None)
-    return draft.finish(raw, None, None)
 
 
 def derive_name(uri: str) -> str:
@@ -119,40 +30,15 @@ def derive_name(uri: str) -> str:
     return (parts.netloc.rpartition("@")[2] + parts.path).rstrip("/")
 
 
-def _environment(given: Mapping[str, str] | None) -> Mapping[str, str]:
-    return os.environ if given is None else given
+class Draft:
+    """A configuration while it is read: its sources, and the faults and secrets found so far.
 
-
-_DEFAULTS: Mapping[type, Struct] = {TLS: TLS(), Endpoint: Endpoint(uri=""), Config: Config()}
-
-
-def _given(value: object) -> dict[str, object]:
-    """The fields of a Struct that differ from their defaults, as a file would have them."""
-    if not isinstance(value, Struct):
-        return {}
-    defaults = _DEFAULTS.get(type(value))
-    given = {}
-    for name in value.__struct_fields__:
-        item, default = getattr(value, name), getattr(defaults, name, BAD)
-        if type(item) is not type(default) or item != default:
-            given[name] = _as_raw(item)
-    return given
-
-
-def _as_raw(value: object) -> object:
-    if isinstance(value, Rate | InvalidShare):
-        return value
-    if isinstance(value, Struct):
-        return _given(value)
-    if isinstance(value, dict):
-        return {name: _as_raw(item) for name, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_as_raw(item) if isinstance(item, Struct) else item for item in value]
-    return value
-
-
-class _Draft:
-    """A configuration while it is read: its sources, and the faults and secrets found so far."""
+    Args:
+        source: what faults call it.
+        environment: what `${NAME}` is replaced from; None takes every text as it is.
+        import_processors: also import every processor, for the faults to include theirs.
+        secrets: those that are known already.
+    """
 
     def __init__(
         self,
@@ -218,20 +104,8 @@ class _Draft:
             return ()
         raw_defaults = raw.get("defaults")
         defaults = {} if raw_defaults is None else self._endpoint_keys(raw_defaults, "defaults")
-        tables = raw.get("endpoints")
-        if tables is None or tables == [] or tables == ():
-            where = (
-                "give a configuration file or URIs" if self.source == COMMAND_LINE else "expected an endpoint"
-            )
-            self.file.fault("" if self.source == COMMAND_LINE else "endpoints", f"nothing to do: {where}")
-            return ()
-        if not isinstance(tables, list | tuple):
-            self.file.fault(
-                "endpoints", f"expected an array of tables ([[endpoints]]), found {found(tables)}"
-            )
-            return ()
         merged = []
-        for index, table in enumerate(tables):
+        for index, table in enumerate(self._tables(raw)):
             key = f"endpoints[{index}]"
             own = self._endpoint_keys(table, key)
             values = {**defaults, **own, **override_values}
@@ -244,6 +118,21 @@ class _Draft:
                 self.file.fault(join(key, "uri"), "expected a ws:// or wss:// URI, found nothing")
             merged.append((values, uri))
         return self._named(merged)
+
+    def _tables(self, raw: Table) -> Sequence[object]:
+        tables = raw.get("endpoints")
+        if tables is None or tables == [] or tables == ():
+            if self.source == COMMAND_LINE:
+                self.file.fault("", "nothing to do: give a configuration file or URIs")
+            else:
+                self.file.fault("endpoints", "nothing to do: expected an endpoint")
+            return ()
+        if not isinstance(tables, list | tuple):
+            self.file.fault(
+                "endpoints", f"expected an array of tables ([[endpoints]]), found {found(tables)}"
+            )
+            return ()
+        return tables
 
     def _named(self, merged: list[tuple[dict[str, object], object]]) -> tuple[Endpoint, ...]:
         """Make the endpoints, each with a name of its own."""

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-
-from msgspec import Struct
+from collections.abc import Mapping
 
 from scaleout.config import (
     TLS,
@@ -17,12 +15,9 @@ from scaleout.config import (
     Reply,
 )
 from scaleout.loading.checks import (
-    TOKEN,
-    check_json,
     choice,
     existing_file,
     feed_uri,
-    header_value,
     host_name,
     invalid_share,
     number,
@@ -38,137 +33,19 @@ from scaleout.loading.checks import (
     truth,
     whole_number,
 )
-from scaleout.loading.reading import BAD, Check, Reader, Reading, UnusableError, WrongError, found, join
+from scaleout.loading.readers import (
+    array,
+    function,
+    headers,
+    leaf,
+    never,
+    outgoing,
+    pattern,
+    sink,
+    struct,
+)
+from scaleout.loading.reading import BAD, Reader, Reading, join
 from scaleout.secrets import redact_uri
-from scaleout.sinks import check_sink
-
-
-def leaf(check: Check, show: Callable[[str], str] = str) -> Reader:
-    """A reader of one value."""
-
-    def read(reading: Reading, raw: object, key: str) -> object:
-        return reading.leaf(raw, key, check, show)
-
-    return read
-
-
-def array(item: Reader, of: str, *, or_one: bool = False) -> Reader:
-    """A reader of an array as a tuple.
-
-    Args:
-        of: what its items are, in words.
-        or_one: whether a single text stands for an array of it.
-    """
-
-    def read(reading: Reading, raw: object, key: str) -> object:
-        if or_one and isinstance(raw, str):
-            value = item(reading, raw, key)
-            return BAD if value is BAD else (value,)
-        if not isinstance(raw, list | tuple):
-            return reading.leaf(raw, key, _never(f"{'a text or ' if or_one else ''}an array of {of}"))
-        values = [item(reading, each, f"{key}[{index}]") for index, each in enumerate(raw)]
-        return BAD if any(value is BAD for value in values) else tuple(values)
-
-    return read
-
-
-def _never(expected: str) -> Check:
-    def check(value: object) -> object:
-        raise WrongError(expected)
-
-    return check
-
-
-def headers(reading: Reading, raw: object, key: str) -> object:
-    """Read a table of header names and values; values are never shown."""
-    if not isinstance(raw, Mapping):
-        return reading.leaf(raw, key, _never("a table of header names and values"), lambda _: "…")
-    values: dict[str, object] = {}
-    for name, value in raw.items():
-        if not isinstance(name, str) or not TOKEN.fullmatch(name):
-            reading.fault(join(key, name), "expected a header's name: letters, digits and dashes")
-        elif value is not None:
-            values[name] = reading.leaf(value, join(key, name), header_value, lambda _: "…")
-    return BAD if any(value is BAD for value in values.values()) else values
-
-
-def outgoing(reading: Reading, raw: object, key: str) -> object:
-    """Read a message to send: a text as it is, a table or an array as JSON."""
-
-    def check(value: object) -> object:
-        if not isinstance(value, str | list | tuple | Mapping):
-            raise WrongError("a text, a table or an array")
-        check_json(value)
-        return reading.expand_all(value)
-
-    # `leaf` expands a text on its own, and once is enough.
-    return reading.leaf(raw, key, _as_it_is if isinstance(raw, str) else check)
-
-
-def pattern(reading: Reading, raw: object, key: str) -> object:
-    """Read what messages are recognized by: a text, or what they contain."""
-    if isinstance(raw, list | tuple | Mapping) and not raw:
-        reading.fault(
-            key, f"expected what the message contains, found {found(raw)} that is empty: it would match all"
-        )
-        return BAD
-    return outgoing(reading, raw, key)
-
-
-def _as_it_is(value: object) -> object:
-    return value
-
-
-def processor(reading: Reading, raw: object, key: str) -> object:
-    """Read the name of a processor, and import it where the source is read for that."""
-    return function(reading, raw, key, 'MODULE:FUNCTION such as "feeds:on_trade"', "processor")
-
-
-def function(reading: Reading, raw: object, key: str, expected: str, role: str) -> object:
-    """Read the name of a function, and ask what is wrong with it."""
-
-    def check(value: object) -> object:
-        if not isinstance(value, str) or not value.isprintable() or not all(value.partition(":")):
-            raise WrongError(expected)
-        problem = reading.function_problem(role, value)
-        if problem is not None:
-            raise UnusableError(problem)
-        return value
-
-    return reading.leaf(raw, key, check)
-
-
-def sink(reading: Reading, raw: object, key: str) -> object:
-    """Read where results go."""
-
-    def check(value: object) -> object:
-        if not isinstance(value, str) or not value:
-            raise WrongError('a path, "-" or a URI')
-        problem = check_sink(value)
-        if problem is None:
-            return value
-        # The problem quotes pieces of the text, and a piece of a secret would escape redaction.
-        if value == raw:
-            raise UnusableError(problem)
-        raise WrongError('a path, "-" or a URI that can be written to')
-
-    return reading.leaf(raw, key, check, redact_uri)
-
-
-def struct(kind: type[Struct], keys: Mapping[str, Reader], *required: str) -> Reader:
-    """A reader of a table with known keys as a Struct."""
-
-    def read(reading: Reading, raw: object, key: str) -> object:
-        known = len(reading.faults)
-        values = reading.table(raw, key, keys)
-        if len(reading.faults) > known:
-            return BAD
-        missing = [name for name in required if name not in values]
-        for name in missing:
-            reading.fault(join(key, name), "expected a value, found nothing")
-        return BAD if missing else kind(**values)
-
-    return read
 
 
 def heartbeat(reading: Reading, raw: object, key: str) -> object:
@@ -191,18 +68,13 @@ def gap_action(reading: Reading, raw: object, key: str) -> object:
     """Read what is done about a gap."""
     if raw in ("resubscribe", "reconnect"):
         return raw
-    return function(reading, raw, key, 'MODULE:FUNCTION, "resubscribe" or "reconnect"', "on_gap")
-
-
-def producer(reading: Reading, raw: object, key: str) -> object:
-    """Read the name of a producer, and import it where the source is read for that."""
-    return function(reading, raw, key, 'MODULE:FUNCTION such as "feeds:produce"', "producer")
+    return function("on_gap", 'MODULE:FUNCTION, "resubscribe" or "reconnect"')(reading, raw, key)
 
 
 def hosts(reading: Reading, raw: object, key: str) -> object:
     """Read the budgets of hosts."""
     if not isinstance(raw, Mapping):
-        return reading.leaf(raw, key, _never("a table of hosts"))
+        return reading.leaf(raw, key, never("a table of hosts"))
     values = {}
     for name, value in raw.items():
         checked = reading.leaf(name, join(key, name), host_name)
@@ -283,8 +155,8 @@ ENDPOINT_KEYS: Mapping[str, Reader] = {
     "streams": array(leaf(text("the name of a stream")), "texts"),
     "streams_per_connection": leaf(whole_number("streams")),
     "send_rate": leaf(rate),
-    "producer": producer,
-    "processor": processor,
+    "producer": function("producer", 'MODULE:FUNCTION such as "feeds:produce"'),
+    "processor": function("processor", 'MODULE:FUNCTION such as "feeds:on_trade"'),
     "format": leaf(choice("json", "text", "binary")),
     "reconnect": leaf(choice("always", "on_error", "never")),
     "backoff": backoff,

@@ -22,7 +22,7 @@ from scaleout.config import (
 )
 from scaleout.errors import ConfigError
 from scaleout.loading import check_config, from_mapping, load
-from scaleout.loading.draft import _given
+from scaleout.loading.sources import given_fields
 
 URI = "wss://h/ws"
 
@@ -144,7 +144,7 @@ def test_every_key_is_read(tmp_path: Path) -> None:
 def test_the_same_from_python(tmp_path: Path) -> None:
     config = whole(tmp_path)
     assert check_config(config) == config
-    raw = {**_given(config)}
+    raw = given_fields(config)
     assert from_mapping(raw, "Config", environment={}) == config
 
 
