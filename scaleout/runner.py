@@ -11,7 +11,7 @@ from socket import socket
 import msgspec
 import uvloop
 
-from scaleout import memory, signals
+from scaleout import memory, privatefiles, signals
 from scaleout.config import Config
 from scaleout.core.ledger import Ledger
 from scaleout.deadletters import Limits, problem_of
@@ -184,10 +184,7 @@ def _write_summary(summary: Summary, target: Path) -> None:
     if target.exists() and not target.is_file():  # replaced, /dev/null would be a file from then on
         target.write_bytes(document)
         return
-    part = Path(f"{target}.part")
-    with open(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
-        file.write(document)
-    part.replace(target)
+    privatefiles.replace(target, document)
 
 
 def worker_count(config: Config) -> int:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import os
 import shutil
 import stat
 import sys
@@ -14,7 +13,7 @@ from itertools import chain, islice
 from pathlib import Path
 from typing import BinaryIO
 
-from scaleout import exits, loading, streams
+from scaleout import exits, loading, privatefiles, streams
 from scaleout.config import Config
 from scaleout.control.client import Control
 from scaleout.deadletters import records, text
@@ -163,8 +162,7 @@ def _new_file(path: Path) -> Iterator[BinaryIO]:
         OSError: it can't be written.
     """
     try:
-        file = open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600), "wb")  # noqa: SIM115
-        is_new = True
+        file, is_new = privatefiles.create(path), True
     except FileExistsError:
         if stat.S_ISREG(path.stat().st_mode):
             raise usage("--output", f"{path} exists already: name another file, or remove it") from None

@@ -16,6 +16,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO, Literal, NamedTuple
 
+from scaleout import privatefiles
 from scaleout.errors import MissingExtraError
 
 logger = logging.getLogger(__name__)
@@ -170,9 +171,9 @@ def compress(path: Path, compression: Compression) -> Path:
 
 
 def open_private(path: Path) -> IO[bytes]:
-    """Open a new file for writing that only its owner may read."""
+    """Open a new private file for writing, in the place of one that is there."""
     path.unlink(missing_ok=True)
-    return open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600), "wb")
+    return privatefiles.create(path)
 
 
 def sync_directory(path: Path) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import os
 import threading
 from collections.abc import Mapping
 from pathlib import Path
@@ -13,6 +12,7 @@ from pathlib import Path
 import msgspec
 from msgspec import Struct
 
+from scaleout import privatefiles
 from scaleout.core.wire import CursorMark
 
 SAVE_EVERY_S = 1.0
@@ -127,19 +127,13 @@ class StateFile:
         return self._encoded, document + b"\n"
 
     def _write(self, path: Path, number: int, document: bytes) -> None:
-        """Replace the file: whole or not at all."""
-        part = Path(f"{path}.part")
+        """Replace the file, unless a later document is there already."""
         try:
             with self._writing:
                 if number <= self._written:
                     return
-                part.unlink(missing_ok=True)
-                with open(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
-                    file.write(document)
-                    file.flush()
-                    os.fsync(file.fileno())
                 self._make_way(path)
-                part.replace(path)
+                privatefiles.replace(path, document)
                 self._seen = _identity(path)
                 self._written = number
         except OSError as exc:
