@@ -285,7 +285,7 @@ PROTOCOL: dict[str, Row] = {
         is_dead=lambda dead: dead == COUNT // 3,
     ),
     "too many invalid messages": Row(
-        r"given up: more than 0\.05 of the messages are invalid",
+        r"given up: more than 5% of the messages within 10s are invalid",
         Faults(garbage_every=2),
         {"max_invalid": "5%/10s", "quarantine": {"after": 2, "probe": 60.0}},
         {**PACED, "count": 0},

@@ -435,7 +435,9 @@ class TestInvalidMessages:
             run = Run(desk, network, **self.KEYS)
             await run.reached(QUARANTINED)
             assert len(network.dials) == 3
-            assert run.session.last_error == "connection given up: more than 0.05 of the messages are invalid"
+            assert run.session.last_error == (
+                "connection given up: more than 5% of the messages within 30s are invalid"
+            )
             assert run.desk.counts == (60, 54, 0, 6)
             assert [peer.close_codes for peer in network.peers] == [[1000]] * 3
             await run.stop()

@@ -6,6 +6,7 @@ import asyncio
 
 from scaleout.config import InvalidShare as Limit
 from scaleout.core.validity import InvalidShare
+from scaleout.units import format_duration
 from scaleout.worker.books import Books
 
 
@@ -44,4 +45,5 @@ class InvalidWatch:
         invalid = min(messages, self._undecodable - before)
         if not self._share.note(asyncio.get_running_loop().time(), messages - invalid, invalid):
             return None
-        return f"more than {self._limit.share:.3g} of the messages are invalid"
+        share, within = f"{self._limit.share * 100:.4g}%", format_duration(self._limit.window)
+        return f"more than {share} of the messages within {within} are invalid"

@@ -30,7 +30,7 @@ def test_each_connection_has_a_share_of_its_own(desk: MakeDesk) -> None:
         assert good.after(1) is None
         bad.before()
         made.receive(b"garbage")
-        assert bad.after(1) == "more than 0.5 of the messages are invalid"
+        assert bad.after(1) == "more than 50% of the messages within 10s are invalid"
         bad.reset()
         bad.before()
         made.receive(b"garbage")
