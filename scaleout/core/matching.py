@@ -11,51 +11,13 @@ import re
 import msgspec
 
 from scaleout.config import JSONValue
+from scaleout.core.fields import Path, decoded
 
 ANY = "*"
 """As a value inside a pattern's table or array: matches whatever is there."""
 
-_ABSENT = object()
-_UNREADABLE = (msgspec.DecodeError, ValueError, RecursionError)
-"""What decoding raises for bytes that aren't JSON, aren't UTF-8, or are nested too deeply."""
-_decode = msgspec.json.Decoder().decode
-
 _NEVER_ESCAPED = re.compile(r"[A-Za-z0-9_.:@ -]+")
 _PLACEHOLDER = re.compile(r"\{([^{}]+)\}")
-
-
-class Path:
-    """Where a field is in a message: names joined by dots, items of arrays by number ("events.0.id").
-
-    A name that contains a dot can't be written.
-    """
-
-    def __init__(self, text: str) -> None:
-        self.text = text
-        self.parts = tuple(text.split("."))
-
-    def get(self, message: object, default: object = None) -> object:
-        """The field's value in a decoded JSON message, or the default where there is no such field."""
-        for part in self.parts:
-            if isinstance(message, dict):
-                message = message.get(part, _ABSENT)
-            elif isinstance(message, list) and _is_index(part) and int(part) < len(message):
-                message = message[int(part)]
-            else:
-                return default
-        return default if message is _ABSENT else message
-
-    @property
-    def has_index(self) -> bool:
-        """Whether a part may be the number of an array's item."""
-        return any(map(_is_index, self.parts))
-
-    def __repr__(self) -> str:
-        return f"Path({self.text!r})"
-
-
-def _is_index(part: str) -> bool:
-    return part.isascii() and part.isdecimal() and len(part) < 19
 
 
 class Pattern:
@@ -100,10 +62,7 @@ class Pattern:
         for needle in self._needles:
             if needle not in payload:
                 return False
-        try:
-            return _contains(_decode(payload), self._pattern)
-        except _UNREADABLE:
-            return False
+        return _contains(decoded(payload), self._pattern)
 
 
 def _contains(message: object, pattern: object) -> bool:

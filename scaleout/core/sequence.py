@@ -8,25 +8,18 @@ expected, and leaves a number that is expected next. So looking at a message tha
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from itertools import islice, repeat
-from operator import attrgetter
-from typing import Generic, TypeVar
 
 import msgspec
 
-from scaleout.core.matching import Path
+from scaleout.core.fields import Field, Path, field_reader, row_reader
 
-T = TypeVar("T")
 Key = str | int | None
-Parts = tuple[str, ...]
 Row = tuple[int | None, int | None, Key]
 """Of a message: its start, its number (it isn't numbered if one of them is None) and its key."""
 
-_UNREADABLE = (msgspec.DecodeError, ValueError, RecursionError)
 _UNSEEN = object()
-_NOTHING = "nothing"
-"""An attribute that every Struct of fields has, and that is None."""
 
 
 class Gap(msgspec.Struct, frozen=True):
@@ -85,13 +78,14 @@ class SequenceTracker:
         *,
         max_keys: int = 100_000,
     ) -> None:
-        start = Path(previous or first or sequence)
+        number = _number_field(sequence)
         self._names_previous = bool(previous)
         self._covers_ranges = bool(first) and not previous
         self._step = 0 if previous else 1
         self._max_keys = max_keys
-        self._numbers = _number_reader(Path(sequence)) if not (key or first or previous) else None
-        self._rows = _row_reader(start, Path(sequence), Path(key) if key else None)
+        self._numbers = field_reader(number) if not (key or first or previous) else None
+        start = _number_field(previous or first or sequence)
+        self._rows = row_reader(start, number, Field(Path(key) if key else None, Key, _to_key))
         self._expected: dict[Key, int] = {}
         self._before_step_back: dict[Key, int] = {}
         self._before_restart: dict[Key, int] = {}
@@ -168,74 +162,8 @@ class SequenceTracker:
                 self._before_step_back.pop(key, None)
 
 
-class _Reader(Generic[T]):
-    """Reads some fields of messages, and skips all others where the fields' types allow it.
-
-    Args:
-        fields: the types of the fields, by the parts of their paths.
-        pick: makes the result of a message that is a Struct of these fields.
-        pick_untyped: makes the result of any other message.
-    """
-
-    def __init__(
-        self,
-        fields: list[tuple[Parts, object]],
-        pick: Callable[[object], T],
-        pick_untyped: Callable[[object], T],
-    ) -> None:
-        self._decode_untyped: Callable[[bytes], object] = msgspec.json.Decoder().decode
-        self._pick_untyped = pick_untyped
-        try:
-            self._decode: Callable[[bytes], object] = msgspec.json.Decoder(
-                _struct(fields), strict=False
-            ).decode
-            self._pick = pick
-        except ValueError:
-            self._decode, self._pick = self._decode_untyped, pick_untyped
-
-    def read(self, payloads: list[bytes]) -> list[T]:
-        """The result of each message; of one that can't be read it is that of a message without the fields."""
-        try:
-            return list(map(self._pick, map(self._decode, payloads)))
-        except _UNREADABLE:
-            return list(map(self._read_one, payloads))
-
-    def _read_one(self, payload: bytes) -> T:
-        try:
-            return self._pick(self._decode(payload))
-        except _UNREADABLE:
-            pass
-        try:
-            return self._pick_untyped(self._decode_untyped(payload))
-        except _UNREADABLE:
-            return self._pick_untyped(None)
-
-
-def _number_reader(sequence: Path) -> _Reader[int | None]:
-    return _Reader(
-        [(sequence.parts, int | None)],
-        attrgetter(_attribute(sequence.parts)),
-        lambda message: _to_number(sequence.get(message)),
-    )
-
-
-def _row_reader(start: Path, sequence: Path, key: Path | None) -> _Reader[Row]:
-    fields: list[tuple[Parts, object]] = [(start.parts, int | None), (sequence.parts, int | None)]
-    if key:
-        fields.append((key.parts, Key))
-
-    def pick_untyped(message: object) -> Row:
-        return (
-            _to_number(start.get(message)),
-            _to_number(sequence.get(message)),
-            _to_key(key.get(message)) if key else None,
-        )
-
-    key_attribute = _attribute(key.parts) if key else _NOTHING
-    pick: Callable[[object], Row] = attrgetter(
-        _attribute(start.parts), _attribute(sequence.parts), key_attribute
-    )
-    return _Reader(fields, pick, pick_untyped)
+def _number_field(path: str) -> Field[int | None]:
+    return Field(Path(path), int | None, _to_number)
 
 
 def _to_number(value: object) -> int | None:
@@ -252,39 +180,3 @@ def _to_key(value: object) -> Key:
     if value is None or isinstance(value, str) or type(value) is int:
         return value
     return msgspec.json.encode(value).decode()
-
-
-def _attribute(parts: Parts) -> str:
-    """The name by which a Struct of `_struct` has a field: any text may be the name of a field in JSON."""
-    return ".".join(f"f{part.encode().hex()}" for part in parts)
-
-
-def _struct(fields: list[tuple[Parts, object]]) -> type[msgspec.Struct]:
-    """A Struct that has the fields, all optional, in Structs of their own where their paths lead deeper.
-
-    Raises:
-        ValueError: for a path into an array, a field within another, or one of two types.
-    """
-    inner: dict[str, list[tuple[Parts, object]]] = {}
-    for (name, *rest), kind in fields:
-        if Path(name).has_index:
-            raise ValueError(f"{name} may be an item of an array")
-        inner.setdefault(name, []).append((tuple(rest), kind))
-    members: list[tuple[str, object, object]] = []
-    for name, found in inner.items():
-        (deeper, kind), *others = found
-        if all(parts for parts, _ in found):
-            nested = _struct(found)
-            members.append((_attribute((name,)), nested, nested()))
-        elif all(other == (deeper, kind) for other in others):
-            members.append((_attribute((name,)), kind, None))
-        else:
-            raise ValueError(f"{name} is asked for as two things")
-    return msgspec.defstruct(
-        "Fields",
-        members,
-        rename={_attribute((name,)): name for name in inner},
-        namespace={_NOTHING: None},
-        frozen=True,
-        gc=False,
-    )

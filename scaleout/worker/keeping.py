@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections import OrderedDict, deque
 from collections.abc import Callable, Iterable
 from itertools import count, repeat
-from operator import attrgetter
 
 import msgspec
 from msgspec import Struct
 
 from scaleout.config import Endpoint
+from scaleout.core.fields import Field, Path, field_reader
 from scaleout.core.frames import Kind
-from scaleout.core.matching import Path
 from scaleout.worker.decoding import Read
 
 PIECE = 256
@@ -22,8 +21,6 @@ MAX_ACTIONS = 10_000
 
 Action = Callable[[], None]
 KeysOf = Callable[[list[bytes]], Iterable[object]]
-
-_UNREADABLE = (msgspec.DecodeError, ValueError, RecursionError)
 
 
 class _Origin(Struct, frozen=True, gc=False):
@@ -177,7 +174,10 @@ class Latest(DropOldest):
 
     def __init__(self, endpoint: Endpoint) -> None:
         super().__init__(endpoint)
-        self._keys_of = _always_none if endpoint.latest_key is None else key_reader(Path(endpoint.latest_key))
+        self._keys_of: KeysOf = _always_none
+        if endpoint.latest_key is not None:
+            key = Field(Path(endpoint.latest_key), str | int | float | None, _hashable)
+            self._keys_of = field_reader(key).read
 
     def keys(self, payloads: list[bytes]) -> Iterable[object]:
         """The key of each message."""
@@ -195,48 +195,8 @@ def keeper(endpoint: Endpoint) -> DropOldest:
             return DropOldest(endpoint)
 
 
-# Keys
-
-
 def _always_none(payloads: list[bytes]) -> Iterable[object]:
     return repeat(None)
-
-
-def key_reader(path: Path) -> KeysOf:
-    """A reader of the field at a path, of messages in JSON; None where there is no such field.
-
-    It skips all other fields, unless the path may lead through an array or the field is no text and no number.
-    """
-
-    def read_any(payload: bytes) -> object:
-        try:
-            return _hashable(path.get(decode_all(payload)))
-        except _UNREADABLE:
-            return None
-
-    def read_field(payload: bytes) -> object:
-        try:
-            return get(decode(payload))
-        except _UNREADABLE:
-            return read_any(payload)
-
-    decode_all: Callable[[bytes], object] = msgspec.json.Decoder().decode
-    if path.has_index:
-        return lambda payloads: map(read_any, payloads)
-    decode: Callable[[bytes], object] = msgspec.json.Decoder(_struct_with(path)).decode
-    get = attrgetter(".".join("field" for _ in path.parts))
-    return lambda payloads: map(read_field, payloads)
-
-
-def _struct_with(path: Path) -> object:
-    kind: object = str | int | float | None
-    default: object = None
-    for name in reversed(path.parts):
-        made = msgspec.defstruct(
-            "Field", [("field", kind, default)], rename={"field": name}, frozen=True, gc=False
-        )
-        kind, default = made, made()
-    return kind
 
 
 def _hashable(value: object) -> object:

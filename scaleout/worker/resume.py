@@ -11,11 +11,9 @@ from functools import partial
 from hashlib import blake2b
 from urllib.parse import unquote_plus, urlencode, urlsplit, urlunsplit
 
-import msgspec
-
 from scaleout.config import Cursor
+from scaleout.core.fields import Field, Path, field_reader
 from scaleout.core.frames import Kind
-from scaleout.core.matching import Path
 from scaleout.core.wire import CursorMark
 from scaleout.worker.gaps import GapWatch
 from scaleout.worker.inlet import Inlet
@@ -24,8 +22,6 @@ MAX_DIGESTS = 1_000
 """Of messages with the same value."""
 
 CursorValue = str | int | float
-
-_decode = msgspec.json.Decoder().decode
 
 
 class Resume:
@@ -42,7 +38,7 @@ class Resume:
         self, cursor: Cursor, mark: CursorMark | None, inlet: Inlet, watch: GapWatch | None = None
     ) -> None:
         self._cursor = cursor
-        self._path = Path(cursor.field)
+        self._value = field_reader(Field(Path(cursor.field), CursorValue | None, _to_cursor))
         self._mark = mark
         self._inlet = inlet
         self._next = inlet if watch is None else watch
@@ -87,7 +83,7 @@ class Resume:
         repeats: list[bytes] = []
         rest: list[bytes] = []
         for index, payload in enumerate(payloads):
-            value = self._value_in(payload)
+            value = self._value.read_one(payload)
             if value is not None and value != mark.value:
                 self._may_repeat = False
                 rest += payloads[index:]
@@ -103,7 +99,7 @@ class Resume:
         last: CursorValue | None = None
         digests: list[bytes] = []
         for payload in reversed(payloads):
-            value = self._value_in(payload)
+            value = self._value.read_one(payload)
             if value is None:
                 continue
             if last is not None and value != last:
@@ -118,12 +114,9 @@ class Resume:
             return None
         return CursorMark(self._inlet.books.tray.slot, last, tuple(digests[:MAX_DIGESTS]))
 
-    def _value_in(self, payload: bytes) -> CursorValue | None:
-        try:
-            value = self._path.get(_decode(payload))
-        except (ValueError, RecursionError):
-            return None
-        return value if isinstance(value, str | int | float) and not isinstance(value, bool) else None
+
+def _to_cursor(value: object) -> CursorValue | None:
+    return value if isinstance(value, str | int | float) and not isinstance(value, bool) else None
 
 
 def _name_of(pair: str) -> str:

@@ -10,7 +10,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from scaleout.config import JSONValue
-from scaleout.core.matching import Path, Pattern, fill
+from scaleout.core.matching import Pattern, fill
 
 TEXTS = st.sampled_from(
     ["", "*", "type", "heartbeat", "a", "a/b", "ü", 'quo"te', "{a}", "x y", "1"]
@@ -132,31 +132,6 @@ def test_what_is_found_is_what_the_pattern_means(
     wanted = [index for index, message in enumerate(messages) if same(message, pattern)]
     assert find(pattern, *payloads) == wanted
     assert [index for index, payload in enumerate(payloads) if Pattern(pattern).matches(payload)] == wanted
-
-
-@pytest.mark.parametrize(
-    ("path", "value"),
-    [
-        ("data.u", 5),
-        ("data", {"u": 5, "none": None}),
-        ("events.0.id", "x"),
-        ("events.1.id", None),
-        ("events.-1.id", None),
-        ("events.id", None),
-        ("data.u.deeper", None),
-        ("data.none", None),
-        ("7", "seven"),
-        ("events." + "9" * 5000, None),
-    ],
-)
-def test_a_path_leads_to_a_field(path: str, value: object) -> None:
-    message = {"data": {"u": 5, "none": None}, "events": [{"id": "x"}], "7": "seven"}
-    assert Path(path).get(message) == value
-
-
-def test_an_absent_field_is_told_from_null() -> None:
-    assert Path("a").get({"a": None}, "default") is None
-    assert Path("b").get({"a": None}, "default") == "default"
 
 
 @pytest.mark.parametrize(

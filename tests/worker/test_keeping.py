@@ -13,10 +13,9 @@ from hypothesis import strategies as st
 
 from scaleout.config import Endpoint
 from scaleout.core.frames import Kind
-from scaleout.core.matching import Path
 from scaleout.worker import keeping
 from scaleout.worker.decoding import Read
-from scaleout.worker.keeping import DropNewest, DropOldest, Latest, keeper, key_reader
+from scaleout.worker.keeping import DropNewest, DropOldest, Latest, keeper
 
 
 def endpoint(policy: Any, **keys: Any) -> Endpoint:
@@ -231,6 +230,7 @@ KEYS = [
 
 @pytest.mark.parametrize(("path", "message", "key"), KEYS)
 def test_keys(path: str, message: bytes, key: object) -> None:
-    (found,) = key_reader(Path(path))([message])
+    latest = Latest(Endpoint(uri="ws://feed", backpressure="latest", latest_key=path))
+    (found,) = latest.keys([message])
     assert found == key
     assert type(found) is type(key)

@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Sequence
 
-import msgspec
 from websockets.frames import CloseCode
 
 from scaleout.config import JSONValue
+from scaleout.core.fields import decoded
 from scaleout.core.frames import Kind
 from scaleout.core.lifecycle import Stall
 from scaleout.core.matching import fill
@@ -29,8 +29,6 @@ GOODBYE_TIMEOUT_S = 1.0
 """How long a closing handshake of this side's may take, before the connection is cut."""
 SEND_TIMEOUT_S = 10.0
 """How long the server may take to read a subscription, before the connection is given up."""
-
-_decode = msgspec.json.Decoder().decode
 
 
 def _nothing() -> None:
@@ -224,11 +222,7 @@ class Link:
         if template is None:
             return
         try:
-            message: object = _decode(payload)
-        except (ValueError, RecursionError):
-            message = None
-        try:
-            self.outgoing.send(encode(fill(template, message)), urgent=True)
+            self.outgoing.send(encode(fill(template, decoded(payload))), urgent=True)
         except SendError as exc:
             self._log.warning("can't reply: %s", exc)
 

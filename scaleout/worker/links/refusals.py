@@ -7,6 +7,7 @@ import re
 import msgspec
 from msgspec import Struct
 
+from scaleout.core.fields import decoded
 from scaleout.core.remedies import Remedy
 from scaleout.worker.words import one_line
 
@@ -19,8 +20,6 @@ _FOR_A_WHILE = re.compile(
     re.IGNORECASE,
 )
 """What refuses for the moment alone."""
-
-_decode = msgspec.json.Decoder().decode
 
 
 class Refusal(Struct, frozen=True):
@@ -40,10 +39,7 @@ def refusal_in(payload: bytes) -> Refusal | None:
     Known are `{"error": …}`, `{"success": false}`, an `error` as the value of type, event, channel, status, or op
     (Binance, Kraken, Coinbase, OKX, Deribit, Bitfinex and others), and Nostr's `["CLOSED", id, words]`.
     """
-    try:
-        message = _decode(payload)
-    except (ValueError, RecursionError):
-        return None
+    message = decoded(payload)
     if isinstance(message, list):
         is_closed = len(message) >= 2 and message[0] == "CLOSED"
         return Refusal(shortened(str(message[-1]))) if is_closed else None
