@@ -2,9 +2,9 @@
 
 Both see the same sequence, shifted in time. So the next connection *shadows*: what it brings is kept, until its
 sequence has been aligned with what the old one delivered (`overlap`). If it is ahead, it goes on from there at
-once. If it is behind, the old one is *cut*: what it brings is held while the next one catches up to the cut. Until
-the very switch the old connection can go on as if nothing had been, and if it dies in between, the next one has
-what comes after.
+once. If it is behind, the old one is *cut*: what it brings is held while the next one catches up to the cut, and is
+delivered before what the next one brings. Until the very switch the old connection can go on as if nothing had
+been, and if it dies in between, the next one has what comes after.
 
 Connections that carry several streams may mix them differently, and each begins with messages of its own, such as
 the acknowledgement of its subscription. Then there is no alignment, but each message that both bring is recognized
@@ -28,7 +28,7 @@ from scaleout.worker.links.link import Link
 from scaleout.worker.overlap import ENOUGH, Overlap
 from scaleout.worker.patience import Patience
 from scaleout.worker.recognition import Recognition, without_recognition
-from scaleout.worker.shadow import Cut, Tail
+from scaleout.worker.shadow import Cut, Tail, hash_of
 
 
 class Destination(Protocol):
@@ -184,8 +184,10 @@ class Takeover:
     def _switch(self, follower: Link, position: int) -> None:
         self._drop(self._overlap.shadow.take(position))
         if self._cut is not None:
-            # The next connection has them, or is about to bring them.
-            self._drop([payload for payloads, _, _, _ in self._cut.reads for payload in payloads])
+            # Delivered here, and dropped where the next connection brings them: nothing hangs on its life.
+            held = [hash_of(payload) for payloads, _, _, _ in self._cut.reads for payload in payloads]
+            self.end_cut()
+            self._deliver = Recognition(held, self._deliver, self._drop).receive
         self._deliver_rest(follower)
 
     def _switch_mixed(self, follower: Link) -> None:

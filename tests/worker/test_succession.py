@@ -482,6 +482,18 @@ def test_an_old_one_that_dies_while_it_is_cut() -> None:
     assert (host.moves, host.breaks, host.uncertain) == (1, 0, 0)
 
 
+def test_a_next_one_that_dies_right_after_a_cut_takes_nothing_along() -> None:
+    # What was held, from about 12.3 s on, is delivered at the switch, at about 15.3 s.
+    host = play(
+        steady(100, 30), [Plan(), Plan(lag=3.0, lives=5.4), Plan(opens_in=1.0)], 25, rotate_after=10.0
+    )
+    got = numbers(host)
+    assert (host.moves, host.breaks) == (1, 1)
+    assert got == sorted(set(got))
+    unbroken = next(index for index, number in enumerate(got) if number != index)
+    assert unbroken > 1500
+
+
 def test_feeds_that_differ_per_connection_move_too_and_are_counted() -> None:
     host = play(steady(50, 60), [Plan(opaque=True)], 50, rotate_after=20.0)
     assert host.moves >= 1
