@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import re
 import sys
 from collections.abc import Callable, Sequence
 from functools import partial
 from importlib import metadata
+from pathlib import Path
 from typing import NoReturn
 
 from msgspec import Struct
 
 from scaleout import demo, exits, loading, logs, processors, streams
+from scaleout.arguments import add_no_envelope, number, whole_number
 from scaleout.config import Config, Endpoint
 from scaleout.control import command as control
 from scaleout.deadletters import arguments as deadletters
@@ -82,6 +85,9 @@ def _load(source: list[str], given: dict[str, object], for_endpoints: dict[str, 
     options = {"overrides": given, "endpoint_overrides": for_endpoints, "import_processors": True}
     if any("://" in item for item in source):
         return loading.from_uris(source, **options)  # type: ignore[arg-type]
+    hint = did_you_mean(source[0], _SUBCOMMANDS)
+    if hint and not Path(source[0]).exists():
+        raise ConfigError([_usage_fault(source[0], f"neither a command nor a file{hint}")])
     if len(source) > 1:
         raise ConfigError([_usage_fault("", f"one configuration file at a time, found {len(source)}")])
     return loading.load(source[0], **options)  # type: ignore[arg-type]
@@ -122,6 +128,11 @@ def _check(namespace: argparse.Namespace) -> int:
 # Arguments
 
 
+_ABOUT_ONE = re.compile(r"argument (\S+): (.*)")
+_NO_CHOICE = re.compile(r"invalid choice: (.*) \(choose from (.*)\)")
+"""As argparse words them."""
+
+
 class _Parser(argparse.ArgumentParser):
     """Reports bad usage as every other fault is reported: in one line."""
 
@@ -132,7 +143,12 @@ class _Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         """Raise what is wrong."""
-        raise ConfigError([_usage_fault("", f"{message} (see {self.prog} --help)")])
+        hint = f"(see {self.prog} --help)"
+        match = _ABOUT_ONE.fullmatch(message)
+        if match is None:
+            raise ConfigError([_usage_fault("", f"{message} {hint}")])
+        problem = _NO_CHOICE.sub(r"expected one of \2, found \1", match[2])
+        raise ConfigError([_usage_fault(match[1], f"{problem} {hint}")])
 
 
 def _parse(arguments: Sequence[str]) -> argparse.Namespace:
@@ -183,7 +199,7 @@ def _add_run_arguments(parser: argparse.ArgumentParser) -> None:
     add("--demo", action="store_true", help="run on a built-in feed simulator, with nothing to set up")
     add(
         "--workers",
-        type=int,
+        type=whole_number,
         metavar="N",
         help="worker processes (default: as many as cores, or as endpoints if they are fewer)",
     )
@@ -192,29 +208,36 @@ def _add_run_arguments(parser: argparse.ArgumentParser) -> None:
         "--subscribe",
         action="append",
         metavar="TEXT",
-        help="message to send after every connect (repeatable)",
+        help="message to send after every connect; repeatable",
     )
     add(
         "--sink",
         action="append",
         metavar="URI",
-        help="where results go: a path, - for standard output, file:PATH?rotate_size=1GiB, null: (repeatable)",
+        help="where results go: a path, - for standard output, file:PATH?rotate_size=1GiB, null:; repeatable",
     )
+    add_no_envelope(parser)
+    add("--duration", type=number, metavar="SECONDS", help="stop reading after that time")
     add(
-        "--no-envelope",
-        dest="envelope",
-        action="store_false",
-        default=None,
-        help="write results alone, without endpoint and receive time",
+        "--limit",
+        type=whole_number,
+        metavar="MESSAGES",
+        help="stop reading after so many messages over all endpoints",
     )
-    add("--duration", type=float, metavar="SECONDS", help="stop after that time")
-    add("--limit", type=int, metavar="MESSAGES", help="stop after so many messages over all endpoints")
     add("--summary", metavar="FILE", help="write the books as JSON at the end")
     add("--dead-letters", metavar="FILE", help="keep messages that can't be processed, for `deadletters`")
     add("--control", metavar="PATH", help="socket for commands to the live run, such as `scaleout status`")
-    add("--view", choices=("auto", "plain", "none"), help="a line a second: auto means on a terminal")
-    add("--log-level", choices=("debug", "info", "warning", "error"))
-    add("--log-format", choices=("text", "json"))
+    add(
+        "--view",
+        choices=("auto", "plain", "none"),
+        help="a line a second and a table at the end (default: auto, the line on a terminal alone)",
+    )
+    add(
+        "--log-level",
+        choices=("debug", "info", "warning", "error"),
+        help="of what standard error tells (default: info)",
+    )
+    add("--log-format", choices=("text", "json"), help="a line of text or a JSON object (default: text)")
 
 
 def _add_check_arguments(parser: argparse.ArgumentParser) -> None:
@@ -236,7 +259,7 @@ _SUBCOMMANDS: dict[str, tuple[Callable[[argparse.ArgumentParser], None], Command
     "deadletters": (
         deadletters.add_arguments,
         deadletters_command.run,
-        "List, show, retry, discard and export messages that could not be processed.",
+        "List, show, retry, discard, export and count messages that could not be processed.",
     ),
     "status": (control.add_status, control.show_status, "Show a live run: its workers, endpoints and books."),
     "resume": (
@@ -248,6 +271,6 @@ _SUBCOMMANDS: dict[str, tuple[Callable[[argparse.ArgumentParser], None], Command
     "streams": (
         control.add_streams,
         control.change_streams,
-        "Add streams to an endpoint of a live run, and take others away; the rest goes on.",
+        "Add streams to an endpoint in a live run, and take others away; the rest goes on.",
     ),
 }

@@ -58,7 +58,7 @@ def add_resume(parser: argparse.ArgumentParser) -> None:
         "endpoints",
         nargs="*",
         metavar="ENDPOINT",
-        help="default: all that are quarantined or wait between two attempts",
+        help="names (default: all that are quarantined or wait between two attempts)",
     )
     _add_common(parser)
 
@@ -75,8 +75,10 @@ def resume(namespace: argparse.Namespace) -> int:
 
 def add_send(parser: argparse.ArgumentParser) -> None:
     """Tell a parser what `send` takes."""
-    parser.add_argument("endpoint", metavar="ENDPOINT")
-    parser.add_argument("text", metavar="TEXT", help="one that begins with a dash comes after --")
+    parser.add_argument("endpoint", metavar="ENDPOINT", help="its name")
+    parser.add_argument(
+        "text", metavar="TEXT", help="the message; one that begins with a dash comes after --"
+    )
     _add_common(parser)
 
 
@@ -91,7 +93,7 @@ def send(namespace: argparse.Namespace) -> int:
 
 def add_streams(parser: argparse.ArgumentParser) -> None:
     """Tell a parser what `streams` takes."""
-    parser.add_argument("endpoint", metavar="ENDPOINT")
+    parser.add_argument("endpoint", metavar="ENDPOINT", help="its name")
     for option, what in (("--add", "to add"), ("--remove", "to take away")):
         parser.add_argument(
             option,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 
+from scaleout.arguments import add_no_envelope
 from scaleout.deadletters import command
 from scaleout.deadletters.choosing import ANY, letter_id, since
 from scaleout.deadletters.letters import STAGES, Status
@@ -20,10 +21,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         return sub
 
     _add_list(add("list", command.list_letters, "Print dead letters, newest last."))
-    shown = add("show", command.show, "Print all about a letter.")
-    shown.add_argument("ids", nargs="+", type=letter_id, metavar="ID")
+    shown = add("show", command.show, "Print all about some letters.")
+    shown.add_argument("ids", nargs="+", type=letter_id, metavar="ID", help="these letters")
     _add_retry(
-        add("retry", command.retry, "Put letters through the processors of a configuration once more.")
+        add(
+            "retry",
+            command.retry,
+            "Put letters through their processors once more, in place or in a live run.",
+        )
     )
     discarded = add("discard", command.discard, "Be done with letters without a retry.")
     _add_filters(discarded)
@@ -57,7 +62,9 @@ def _add_all(parser: argparse.ArgumentParser) -> None:
 
 def _add_status(parser: argparse.ArgumentParser) -> None:
     choices = (*(status.value for status in Status), ANY)
-    parser.add_argument("--status", choices=choices, help="default: dead; with ids: any")
+    parser.add_argument(
+        "--status", choices=choices, help="letters in this state (default: dead; with ids: any)"
+    )
 
 
 def _add_list(parser: argparse.ArgumentParser) -> None:
@@ -90,13 +97,10 @@ def _add_retry(parser: argparse.ArgumentParser) -> None:
         help="without a live run: the configuration with the endpoints' processors",
     )
     parser.add_argument(
-        "--sink", action="append", metavar="URI", help="where results go, as in a run (repeatable)"
+        "--sink",
+        action="append",
+        metavar="URI",
+        help="without a live run: where results go, as in `scaleout run`; repeatable",
     )
-    parser.add_argument(
-        "--no-envelope",
-        dest="envelope",
-        action="store_false",
-        default=None,
-        help="write results alone, without endpoint and receive time",
-    )
+    add_no_envelope(parser)
     parser.add_argument("--edit", action="store_true", help="change each payload in $EDITOR first")

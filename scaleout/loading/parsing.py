@@ -16,7 +16,7 @@ Table = Mapping[str, object]
 def parse_file(path: Path, reading: Reading) -> Table | None:
     """Parse the file to a table, or report why that can't be done."""
     if path.suffix not in (".toml", ".json"):
-        reading.fault("", f"expected a name that ends in .toml or .json, found {path.name!r}")
+        reading.fault("", f"expected a name that ends in .toml or .json, found {(path.name or str(path))!r}")
         return None
     try:
         text = path.read_text("utf-8-sig")

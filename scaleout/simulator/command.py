@@ -13,6 +13,7 @@ from pathlib import Path
 import msgspec
 
 from scaleout import signals
+from scaleout.arguments import number, whole_number
 from scaleout.errors import ConfigError, SimulatorError
 from scaleout.hints import did_you_mean
 from scaleout.simulator.config import MIXED, EndpointPlan, SimulatorConfig, plan_endpoints
@@ -38,11 +39,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def _add_feed_arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument_group("feeds").add_argument
-    add("--endpoints", type=int, metavar="N", help="how many (default: 24)")
-    add("--dialect", choices=(*dialect_names(), MIXED), help="of the messages (default: trade)")
-    add("--message-size", type=int, metavar="BYTES", help="of trades, from 60 (default: 131)")
-    add("--rate", type=float, help="messages a second of all endpoints together (default: 5000)")
-    add("--zipf", type=float, metavar="EXPONENT", help="unevenness of rates; 0: equal (default: 1.2)")
+    add("--endpoints", type=whole_number, metavar="N", help="how many there are (default: 24)")
+    add("--dialect", choices=(*dialect_names(), MIXED), help="whose messages they send (default: trade)")
+    add("--message-size", type=whole_number, metavar="BYTES", help="size of a trade, from 60 (default: 131)")
+    add("--rate", type=number, metavar="MESSAGES", help="a second, of all endpoints together (default: 5000)")
+    add("--zipf", type=number, metavar="EXPONENT", help="unevenness of rates; 0: equal (default: 1.2)")
     add(
         "--change",
         dest="changes",
@@ -51,28 +52,42 @@ def _add_feed_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="AT:FACTOR[:ENDPOINT]",
         help="multiply the first rates of all endpoints, or of one, from AT seconds on; repeatable",
     )
-    add("--shuffle-every", type=float, metavar="SECONDS", help="deal the rates to the endpoints anew")
+    add("--shuffle-every", type=number, metavar="SECONDS", help="deal the rates to the endpoints anew")
     add("--firehose", action="store_true", help="trades as fast as each client reads")
     add("--replay", nargs="+", type=_recording, metavar="FILE", help="send recorded messages instead")
-    add("--speed", type=float, metavar="FACTOR", help="of a replay; 0: as fast as each client reads")
+    add(
+        "--speed",
+        type=number,
+        metavar="FACTOR",
+        help="of a replay; 0: as fast as each client reads (default: 1)",
+    )
     add("--resume", action="store_true", help="go on where an endpoint's last connection ended")
-    add("--count", type=int, metavar="N", help="end each endpoint after N messages")
-    add("--at-end", choices=("close", "hold"), help="after the last message (default: close)")
-    add("--start", choices=("connection", "server"), help="when a feed begins (default: connection)")
+    add("--count", type=whole_number, metavar="N", help="end each endpoint after N messages")
+    add("--at-end", choices=("close", "hold"), help="what comes after the last message (default: close)")
+    add(
+        "--start",
+        choices=("connection", "server"),
+        help="when a feed begins: with each connection, or with the server (default: connection)",
+    )
     add("--await-subscribe", action="store_true", help="send data only after a client's message")
-    add("--shift", type=float, metavar="SECONDS", help="connections see a feed up to so much late")
+    add("--shift", type=number, metavar="SECONDS", help="connections see a feed up to so much late")
     add("--differs", action="store_true", help="messages hold their connection's number")
     add("--lossless", action="store_true", help="let slow clients fall behind instead of cutting them")
 
 
 def _add_server_arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument_group("server").add_argument
-    add("--host", help="to listen on (default: 127.0.0.1)")
-    add("--port", type=int, help="the first process's; the next ones take the next (default: free ones)")
-    add("--processes", type=int, metavar="N", help="that share the endpoints (default: 1)")
+    add("--host", metavar="ADDRESS", help="where to listen (default: 127.0.0.1)")
+    add(
+        "--port",
+        type=whole_number,
+        metavar="N",
+        help="the first process's; the next ones take the next (default: free ones)",
+    )
+    add("--processes", type=whole_number, metavar="N", help="how many share the endpoints (default: 1)")
     add("--tls", action="store_true", help="serve wss:// with a certificate made at start")
-    add("--compression", action="store_true", help="for clients that offer it")
-    add("--seed", type=int, help="of everything random (default: 1)")
+    add("--compression", action="store_true", help="compress messages for clients that offer it")
+    add("--seed", type=whole_number, metavar="N", help="of everything random (default: 1)")
     for option, knobs, what in _KNOBS:
         add(
             f"--{option}",
@@ -176,7 +191,7 @@ def _knob(knobs: type[Faults] | type[Dialogue], text: str) -> tuple[str, object]
     try:
         return name, getattr(msgspec.convert({name: value}, knobs, strict=False), name)
     except msgspec.ValidationError as error:
-        raise argparse.ArgumentTypeError(f"{name}: {error}") from None
+        raise argparse.ArgumentTypeError(f"{name}: {str(error).partition(' - at ')[0]}") from None
 
 
 def _recording(text: str) -> str:

@@ -110,6 +110,11 @@ class SimulatorConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
             (self.differs and self.firehose, "differs", "can't be with a firehose: leave one of them out"),
             (self.tick <= 0, "tick", f"expected a number above 0, found {self.tick}"),
             (self.count < 0, "count", f"expected a number from 0, found {self.count}"),
+            (
+                not 0 <= self.port < 2**16,
+                "port",
+                f"expected a port, or 0 for free ones, found {self.port}",
+            ),
             (self.processes < 1, "processes", f"expected at least 1, found {self.processes}"),
             (
                 self.firehose and self.dialect != "trade",

@@ -1,0 +1,44 @@
+"""What several commands' arguments share: numbers, and the option that leaves the envelope out."""
+
+from __future__ import annotations
+
+import argparse
+import math
+
+
+def whole_number(text: str) -> int:
+    """Read a whole number.
+
+    Raises:
+        ArgumentTypeError: it isn't one.
+    """
+    try:
+        return int(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"expected a whole number, found {text!r}") from None
+
+
+def number(text: str) -> float:
+    """Read a finite number.
+
+    Raises:
+        ArgumentTypeError: it isn't one.
+    """
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not math.isfinite(value):
+        raise argparse.ArgumentTypeError(f"expected a number, found {text!r}")
+    return value
+
+
+def add_no_envelope(parser: argparse.ArgumentParser) -> None:
+    """Tell a parser of `--no-envelope`; without it `envelope` is None."""
+    parser.add_argument(
+        "--no-envelope",
+        dest="envelope",
+        action="store_false",
+        default=None,
+        help="write results alone, without endpoint and receive time",
+    )
