@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Coroutine, Sequence
 from time import monotonic
-from typing import cast
 
 from scaleout.core.concurrency import ConcurrencyLimit
 from scaleout.signatures import Processor
-from scaleout.units import format_duration
-from scaleout.worker.books import MAX_RESULTS, Books, Failure
+from scaleout.worker.books import Books, Failure
+from scaleout.worker.calls import force_to_end, outcome_of, timed_out
 from scaleout.worker.decoding import Read
 from scaleout.worker.pipeline import Processed, Sender
 
@@ -138,15 +136,11 @@ class Awaited(Processed):
             self._ended.append(job)
             self._collect_soon()
 
-    async def _call(self, job: _Job) -> object:
+    def _call(self, job: _Job) -> Coroutine[object, None, object]:
         processor = self.processor
         if processor.wants_context:
-            called = processor.function(job.argument, self.context_for(job.lot.read))
-        else:
-            called = processor.function(job.argument)
-        if isinstance(called, AsyncIterator):
-            return await _all_of(called)
-        return await called  # type: ignore[misc]  # an async function's call is awaitable
+            return outcome_of(processor, job.argument, self.context_for(job.lot.read))
+        return outcome_of(processor, job.argument)
 
     # Outcomes
 
@@ -256,8 +250,7 @@ class Awaited(Processed):
             expired.append(job)
         self._timer = None
         if expired:
-            reason = f"took longer than {format_duration(timeout_s)} (timeout)"
-            self._give_up(expired, Failure(TimeoutError(reason), (TimeoutError,)))
+            self._give_up(expired, timed_out(timeout_s))
             self._collect_soon()
         self._set_timer(now)
 
@@ -290,29 +283,10 @@ class Awaited(Processed):
         if self._zombies:
             await asyncio.wait(tuple(self._zombies), timeout=timeout_s * CLEAN_UP_SHARE)
         for task in tuple(self._zombies):
-            _force_to_end(task)
+            force_to_end(task)
 
     def _cut_off(self, reason: str) -> None:
         jobs = [*self._running, *self._waiting]
         self._waiting.clear()
         self._give_up(jobs, Failure(TimeoutError(reason), (TimeoutError,)))
         self._collect()
-
-
-async def _all_of(iterator: AsyncIterator[object]) -> object:
-    results: list[object] = []
-    async for result in iterator:
-        results.append(result)
-        if len(results) > MAX_RESULTS:  # which is too many, as will be found
-            close = getattr(iterator, "aclose", None)
-            if close is not None:
-                await close()
-            break
-    return iter(results)
-
-
-def _force_to_end(task: asyncio.Task[None]) -> None:
-    """End a task that won't be cancelled; the loop would wait for it forever when it is closed."""
-    with suppress(BaseException):
-        cast(Coroutine[object, None, None], task.get_coro()).close()
-    task.cancel()

@@ -14,7 +14,7 @@ from scaleout.errors import Reject
 from scaleout.worker.decoding import Read
 from scaleout.worker.encoding import LineEncoder, Lines, encode_lines
 from scaleout.worker.outbox import Outbox, Tray
-from scaleout.worker.words import text_of, traceback_of
+from scaleout.worker.words import named, text_of, traceback_of
 
 
 class Failure:
@@ -32,10 +32,9 @@ class Failure:
     def __init__(
         self, exception: BaseException, expected: tuple[type[BaseException], ...] = (Reject,)
     ) -> None:
-        text = text_of(exception)
-        name = type(exception).__name__
         is_expected = isinstance(exception, expected)
-        self.reason = text if text and is_expected else f"{name}: {text}" if text else name
+        said = text_of(exception) if is_expected else ""
+        self.reason = said or named(exception)
         self.traceback = None if is_expected else traceback_of(exception)
         # One exception that is raised again and again would drag a traceback along that grows each time.
         BaseException.with_traceback(exception, None)

@@ -10,7 +10,7 @@ from scaleout.context import Context
 from scaleout.core.sequence import Gap
 from scaleout.hooks import GapHook
 from scaleout.logs import EndpointLogger
-from scaleout.worker.words import text_of
+from scaleout.worker.words import named
 
 COOLDOWN_S = 10.0
 """Between two resubscriptions because of gaps of one key, two reconnects of one connection, and two log lines."""
@@ -98,7 +98,7 @@ class HookCaller:
         try:
             outcome = self._hook.function(*arguments)
         except BaseException as exc:  # it may even want to end the process
-            self._complain(_words(exc))
+            self._complain(named(exc))
             return
         if inspect.isawaitable(outcome):
             task = asyncio.ensure_future(self._await(outcome))
@@ -111,7 +111,7 @@ class HookCaller:
         except asyncio.CancelledError:
             raise
         except BaseException as exc:
-            self._complain(_words(exc))
+            self._complain(named(exc))
 
     def _complain(self, why: str) -> None:
         more = self._told.more()
@@ -122,7 +122,3 @@ class HookCaller:
         """Cancel what is under way."""
         for task in self._tasks:
             task.cancel()
-
-
-def _words(exc: BaseException) -> str:
-    return f"{type(exc).__name__}: {text_of(exc)}"

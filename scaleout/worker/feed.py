@@ -45,6 +45,9 @@ class Feed:
         self.endpoint = endpoint
         self.streams = endpoint.streams
         self.sessions: list[Session] = []
+        self.connects = 0
+        """Connections opened so far."""
+        self.last_error: str | None = None
         self._means = means
         self._assignment = assignment
         self._on_change = on_change
@@ -80,10 +83,6 @@ class Feed:
     def stall(self) -> Stall | None:
         """Why a live connection brings no data."""
         return next((session.stall for session in self.sessions if session.stall is not None), None)
-
-    connects = 0
-    """Connections opened so far."""
-    last_error: str | None = None
 
     # Life
 

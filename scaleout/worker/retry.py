@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Sequence
 
 import msgspec
 from msgspec import Struct
@@ -13,8 +13,8 @@ from scaleout.context import Context
 from scaleout.core.frames import Kind
 from scaleout.errors import SendError
 from scaleout.signatures import Processor
-from scaleout.units import format_duration
-from scaleout.worker.books import MAX_RESULTS, Failure, Fate, fate_of, fate_of_batch
+from scaleout.worker.books import Failure, Fate, fate_of, fate_of_batch
+from scaleout.worker.calls import outcome_of, timed_out
 from scaleout.worker.decoding import Decoder, Read, bytes_decoder, decoder_for, json_decoder, text_decoder
 from scaleout.worker.encoding import LineEncoder, flatten
 from scaleout.worker.pipeline import BAD_MESSAGE, Sender, attempt_next
@@ -116,17 +116,13 @@ class Retrier:
         limit = asyncio.timeout(self._endpoint.timeout)
         try:
             async with limit:
-                called = processor.function(*arguments)
-                if isinstance(called, AsyncIterator):
-                    return iter(await _collected(called))
-                return await called  # type: ignore[misc]  # an async function's call is awaitable
+                return await outcome_of(processor, *arguments)
         except BaseException as exc:
             task = asyncio.current_task()
             if isinstance(exc, asyncio.CancelledError) and task is not None and task.cancelling():
                 raise
             if limit.expired() and self._endpoint.timeout is not None:
-                reason = f"took longer than {format_duration(self._endpoint.timeout)} (timeout)"
-                return Failure(TimeoutError(reason), (TimeoutError,))
+                return timed_out(self._endpoint.timeout)
             return Failure(exc)
 
     def _encoded(self, fate: Fate, received_at: int) -> Outcome:
@@ -167,12 +163,3 @@ def _decode(decoder: Decoder, read: Read) -> object:
     outcomes.clear()
     attempt_next(decode, iter([payload]), 1, outcomes, expected=BAD_MESSAGE)
     return outcomes[0]
-
-
-async def _collected(results: AsyncIterator[object]) -> list[object]:
-    found: list[object] = []
-    async for result in results:
-        found.append(result)
-        if len(found) > MAX_RESULTS:
-            break  # which is too many, as will be found
-    return found

@@ -34,6 +34,12 @@ def text_of(exception: BaseException) -> str:
         return ""
 
 
+def named(exception: BaseException) -> str:
+    """The exception's type, and what it says where it says something."""
+    name, text = type(exception).__name__, text_of(exception)
+    return f"{name}: {text}" if text else name
+
+
 def traceback_of(exception: BaseException) -> str:
     """The exception's traceback, its end where it is very long."""
     try:

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from scaleout.worker import awaited, books
+from scaleout.worker import awaited, books, calls
 
 MakeDesk = Callable[..., Any]
 Run = Callable[[Awaitable[Any]], Any]
@@ -678,7 +678,7 @@ def test_a_generator_without_an_end_is_closed(
         assert done.dead[0].reason.startswith("ValueError: more than 1,000 results")
         assert done.counts == (1, 0, 0, 1)
 
-    monkeypatch.setattr(awaited, "MAX_RESULTS", 1000)
+    monkeypatch.setattr(calls, "MAX_RESULTS", 1000)
     monkeypatch.setattr(books, "MAX_RESULTS", 1000)
     run(scenario())
 

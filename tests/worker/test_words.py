@@ -7,7 +7,7 @@ import asyncio
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scaleout.worker.words import MAX_LINE_CHARS, one_line, text_of, traceback_of
+from scaleout.worker.words import MAX_LINE_CHARS, named, one_line, text_of, traceback_of
 
 
 def test_one_line() -> None:
@@ -31,7 +31,13 @@ class Unprintable(Exception):
 
 def test_an_exception_that_can_not_speak() -> None:
     assert text_of(Unprintable()) == ""
+    assert named(Unprintable()) == "Unprintable"
     assert "Unprintable" in traceback_of(Unprintable())
+
+
+def test_an_exception_by_its_name() -> None:
+    assert named(ValueError("no\nnumber")) == "ValueError: no number"
+    assert named(ValueError()) == "ValueError"
 
 
 def test_a_traceback_can_travel() -> None:

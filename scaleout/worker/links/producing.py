@@ -8,7 +8,7 @@ from scaleout.context import Context
 from scaleout.hooks import Producer
 from scaleout.logs import EndpointLogger
 from scaleout.worker.links.outgoing import Outgoing, encode
-from scaleout.worker.words import text_of
+from scaleout.worker.words import named
 
 FIRST_DELAY_S = 1.0
 LONGEST_DELAY_S = 60.0
@@ -42,9 +42,7 @@ class Producing:
             except BaseException as exc:  # `sys.exit` in it must not end the worker
                 if _is_cancelled() or not outgoing.is_open:
                     raise asyncio.CancelledError from None  # it begins anew with the next connection
-                words = text_of(exc)
-                said = f"{type(exc).__name__}: {words}" if words else type(exc).__name__
-                self._log.error("the producer failed, starting it again in %g s: %s", delay_s, said)
+                self._log.error("the producer failed, starting it again in %g s: %s", delay_s, named(exc))
             await asyncio.sleep(delay_s)
             delay_s = min(LONGEST_DELAY_S, 2 * delay_s)
 
