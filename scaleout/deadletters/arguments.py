@@ -60,16 +60,14 @@ def _add_all(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--all", action="store_true", help="all dead letters, without ids and filters")
 
 
-def _add_status(parser: argparse.ArgumentParser) -> None:
+def _add_status(parser: argparse.ArgumentParser, default: str) -> None:
     choices = (*(status.value for status in Status), ANY)
-    parser.add_argument(
-        "--status", choices=choices, help="letters in this state (default: dead; with ids: any)"
-    )
+    parser.add_argument("--status", choices=choices, help=f"letters in this state (default: {default})")
 
 
 def _add_list(parser: argparse.ArgumentParser) -> None:
     _add_filters(parser)
-    _add_status(parser)
+    _add_status(parser, "dead; with ids: any")
     parser.add_argument("--json", action="store_true", help="one JSON object a line, whole payloads")
     parser.add_argument("--watch", action="store_true", help="go on with letters that come, until Ctrl-C")
 
@@ -77,7 +75,7 @@ def _add_list(parser: argparse.ArgumentParser) -> None:
 def _add_export(parser: argparse.ArgumentParser) -> None:
     _add_filters(parser)
     _add_all(parser)
-    _add_status(parser)
+    _add_status(parser, "dead")
     parser.add_argument(
         "--output", metavar="FILE", help="a file that isn't there yet (default: standard output)"
     )

@@ -33,7 +33,7 @@ def report(config: Config, processors: Mapping[str, Processor], workers: int) ->
     facts = [
         ("endpoints", str(count)),
         ("workers", str(workers) + (" (by default)" if config.workers == 0 else "")),
-        ("sinks", ", ".join("standard output" if sink == "-" else redact_uri(sink) for sink in config.sink)),
+        ("sinks", ", ".join(map(_sink, config.sink))),
         ("sink backlog", "" if config.sink_backlog == _BACKLOG else format_size(config.sink_backlog)),
         ("records", "with endpoint and receive time" if config.envelope else "the result alone"),
         ("ends", _end(config)),
@@ -69,6 +69,12 @@ def _budget(name: str, host: Host) -> str:
     return " ".join([name, *limits])
 
 
+def _sink(sink: str) -> str:
+    if sink == "-":
+        return "standard output"
+    return sink if sink.startswith("file:") else redact_uri(sink)  # the query of a file's holds no secret
+
+
 def _end(config: Config) -> str:
     ends = []
     if config.duration is not None:
@@ -98,11 +104,17 @@ def _proxy(proxy: str | bool) -> str:
 
 
 def _rate(rate: Rate) -> str:
-    return f"{rate.count}/{format_duration(rate.period)}"
+    return f"{rate.count}/{_period(rate.period)}"
 
 
 def _share(limit: InvalidShare) -> str:
-    return f"{limit.share:.3g} in {format_duration(limit.window)}"
+    return f"{limit.share * 100:.4g}%/{_period(limit.window)}"
+
+
+def _period(seconds: float) -> str:
+    """As in a file, where a 1 is left out."""
+    text = format_duration(seconds)
+    return text[1:] if text.startswith("1") and text[1:].isalpha() else text
 
 
 def _quarantine(quarantine: Quarantine) -> str:

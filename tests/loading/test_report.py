@@ -148,9 +148,9 @@ def test_every_setting_of_the_three_tiers_can_be_written() -> None:
     hosts = {"h": Host(connects=Rate(300, 300.0), concurrent=50), "i": Host(concurrent=2)}
     text = report(Config(endpoints=(endpoint,), hosts=hosts, state="s.json", control="c.sock"), {}, 4)
     settings = (
-        "streams 2, streams_per_connection 5, unsubscribe 1 message, send_rate 5/1s, producer feeds:produce,"
+        "streams 2, streams_per_connection 5, unsubscribe 1 message, send_rate 5/s, producer feeds:produce,"
         " quarantine after 5, probed every 1m, standby yes, rotate_after 23h, goodbye yes, stale_after 30s,"
-        " heartbeat yes, reply 1 message, ready yes, cursor t as since, max_invalid 0.05 in 30s, sequence data.u,"
+        " heartbeat yes, reply 1 message, ready yes, cursor t as since, max_invalid 5%/30s, sequence data.u,"
         " sequence_key s, sequence_first U, sequence_previous pu, sequence_scope connection, gap_records no,"
         " on_gap reconnect, backpressure latest, latest_key data.s, high_water 2000, low_water 20,"
         " high_water_bytes 8MiB, ordered no, max_concurrency 7, timeout 500ms"
