@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 
+import pytest
+
 from scaleout.config import Host, Rate
 from scaleout.core.wire import Ask, AttemptEnded, ConnectionEnded
 from scaleout.supervisor.budgets import Budgets
@@ -95,14 +97,16 @@ def test_a_rate_holds_over_workers_and_deaths() -> None:
 
 def test_hosts_are_told_apart_and_closing_grants_nothing() -> None:
     async def main() -> None:
-        budgets, granted, _ = make(h=Host(connects=Rate(1, 0.02)), i=Host(concurrent=1))
+        budgets, granted, news = make(h=Host(connects=Rate(1, 0.02)), i=Host(concurrent=1))
         budgets.follow(1, Ask(0, "h"))
         budgets.follow(1, Ask(1, "i"))
         budgets.follow(1, Ask(2, "h"))
         assert granted == [(1, 0), (1, 1)]
         budgets.follow(1, ConnectionEnded(0))
         budgets.close()
-        await asyncio.sleep(0.05)
+        news.clear()
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(news.wait(), 0.05)
         assert len(granted) == 2
 
     run(main)
