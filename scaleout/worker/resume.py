@@ -20,6 +20,8 @@ from scaleout.worker.inlet import Inlet
 
 MAX_DIGESTS = 1_000
 """Of messages with the same value."""
+MARK_EVERY = 64
+"""Messages between two marks, at the most: so many of each read may come once more after a worker's death."""
 
 CursorValue = str | int | float
 
@@ -71,11 +73,22 @@ class Resume:
                 return
             if len(rest) < len(payloads):
                 payloads, joined = rest, b"\n".join(rest)
+        if len(payloads) <= MARK_EVERY:
+            self._hand_on(payloads, joined, kind, received_at)
+            return
+        for start in range(0, len(payloads), MARK_EVERY):
+            part = payloads[start : start + MARK_EVERY]
+            if self._hand_on(part, b"\n".join(part), kind, received_at) < len(part):
+                break  # the run's limit: what comes after isn't received
+
+    def _hand_on(self, payloads: list[bytes], joined: bytes, kind: Kind, received_at: int) -> int:
+        """Hand messages on, and a mark behind them; returns how many were received."""
         count = self._next.receive(payloads, joined, kind, received_at)
         mark = self._mark_after(payloads[:count])
         if mark is not None:
             self._mark = mark
             self._inlet.stage.in_turn(partial(self._inlet.books.mark, mark))
+        return count
 
     def _drop_repeats(self, payloads: list[bytes]) -> list[bytes]:
         mark = self._mark

@@ -139,6 +139,56 @@ def test_the_mark_waits_for_the_results(desk: MakeDesk, run: Run) -> None:
     run(main())
 
 
+def test_a_long_read_is_marked_on_its_way(desk: MakeDesk, run: Run) -> None:
+    async def main() -> None:
+        gate = asyncio.Event()
+
+        async def process(message: Message) -> Message:
+            if message.x == "150":
+                await gate.wait()
+            return message
+
+        resumed = Resumed(desk(process))
+        resumed.receive(*((number, str(number)) for number in range(300)))
+        for _ in range(1_000):
+            await asyncio.sleep(0)
+        assert len(resumed.seen) == 150
+        assert resumed.mark.value == 127
+        gate.set()
+        await resumed.desk.drain()
+        assert resumed.seen == [str(number) for number in range(300)]
+        assert resumed.mark.value == 299
+
+    run(main())
+
+
+def test_one_value_over_several_marks_keeps_all_its_digests(desk: MakeDesk, run: Run) -> None:
+    async def main() -> None:
+        first = Resumed(desk())
+        first.receive((1, "before"), *((2, str(number)) for number in range(150)))
+        assert (first.mark.value, len(first.mark.digests)) == (2, 150)
+        second = Resumed(desk(), first.mark)
+        second.resume.begin()
+        second.receive(*((2, str(number)) for number in range(150)), (3, "after"))
+        assert second.seen == ["after"]
+        assert second.desk.count("duplicates") == 150
+
+    run(main())
+
+
+def test_a_limit_within_a_long_read_ends_it(desk: MakeDesk, run: Run) -> None:
+    async def main() -> None:
+        allowance = Allowance()
+        allowance.grant(100)
+        resumed = Resumed(desk(allowance=allowance))
+        resumed.receive(*((number, str(number)) for number in range(300)))
+        assert resumed.seen == [str(number) for number in range(100)]
+        assert resumed.mark.value == 99
+        assert resumed.desk.count("received") == 100
+
+    run(main())
+
+
 def test_what_the_limit_cuts_off_is_not_behind_the_cursor(desk: MakeDesk, run: Run) -> None:
     async def main() -> None:
         allowance = Allowance()
