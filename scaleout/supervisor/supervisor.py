@@ -5,13 +5,12 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 
 from scaleout.config import Config
 from scaleout.core.ledger import Ledger
 from scaleout.core.lifecycle import EndpointState, WorkerState
 from scaleout.core.placement import place
-from scaleout.core.restarts import RestartPolicy
 from scaleout.core.wire import (
     Answer,
     Ask,
@@ -29,40 +28,26 @@ from scaleout.core.wire import (
     Result,
     Setup,
     StateChange,
-    Stop,
 )
 from scaleout.errors import WorkerError
 from scaleout.supervisor.aggregator import Aggregator
 from scaleout.supervisor.budgets import Budgets
+from scaleout.supervisor.ending import Ending
+from scaleout.supervisor.keeper import Keeper
 from scaleout.supervisor.process import WorkerProcess
 from scaleout.supervisor.questions import Questions
 from scaleout.supervisor.retries import Retries
 from scaleout.supervisor.statefile import StateFile
 from scaleout.supervisor.status import EndpointStatus, Summary, WorkerStatus
+from scaleout.supervisor.waiting import first_of
 from scaleout.tally import Allowance
 
 HEARTBEATS_PER_TIMEOUT = 10
 MAX_HEARTBEAT_INTERVAL_S = 0.5
 WORKER_SHARE_OF_DRAIN = 0.8
 """A stopping worker gives its processors so much of the time to drain, and has the rest to hand over."""
-STILLBORN_LIMIT = 5
-"""So many deaths before a worker was ever ready mean that it never will be."""
 
 _log = logging.getLogger("scaleout.supervisor")
-
-
-async def first_of(*waits: Awaitable[object], timeout_s: float | None = None) -> None:
-    """Wait for the first of several, or for the time to pass.
-
-    Futures and tasks go on after the wait; what was given as a coroutine is cancelled.
-    """
-    futures = [asyncio.ensure_future(wait) for wait in waits]
-    try:
-        await asyncio.wait(futures, timeout=timeout_s, return_when=asyncio.FIRST_COMPLETED)
-    finally:
-        for wait, future in zip(waits, futures, strict=True):
-            if wait is not future:
-                future.cancel()
 
 
 class Supervisor:
@@ -104,22 +89,17 @@ class Supervisor:
         if config.limit is not None:
             self._allowance = Allowance()
             self._allowance.grant(config.limit)
-        self._stopping = asyncio.Event()
-        self._killed = asyncio.Event()
+        self._ending = Ending(config.drain_timeout)
 
     # From outside
 
     def stop(self, reason: str) -> None:
         """Stop reading, drain, end."""
-        if not self._stopping.is_set():
-            _log.info("stopping: %s", reason)
-            self._stopping.set()
-            asyncio.get_running_loop().call_later(self.config.drain_timeout, self._killed.set)
+        self._ending.stop(reason)
 
     def kill(self, reason: str) -> None:
         """End at once; what is in flight stays so, or is lost with its worker."""
-        self.stop(reason)
-        self._killed.set()
+        self._ending.kill(reason)
 
     async def ask(self, slot: int, command: Callable[[int], Command]) -> str | None:
         """Ask the worker that has an endpoint.
@@ -146,12 +126,12 @@ class Supervisor:
     @property
     def is_out_of_time(self) -> bool:
         """Whether a stopping run has drained for as long as it may."""
-        return self._killed.is_set()
+        return self._ending.is_out_of_time
 
     @property
     def is_stopping(self) -> bool:
         """Whether the run is coming to its end."""
-        return self._stopping.is_set()
+        return self._ending.is_stopping
 
     async def run(self) -> None:
         """Run until stopped, or until all endpoints have ended for good.
@@ -167,7 +147,8 @@ class Supervisor:
         try:
             async with asyncio.TaskGroup() as tasks:
                 for worker in self.workers:
-                    tasks.create_task(self._keep_running(worker), name=f"worker {worker.id}")
+                    keeper = Keeper(worker, self, self._ending)
+                    tasks.create_task(keeper.keep(), name=f"worker {worker.id}")
         except* WorkerError as group:
             raise group.exceptions[0] from None
         finally:
@@ -176,7 +157,7 @@ class Supervisor:
             if self._allowance is not None:
                 self._allowance.close()
             self._budgets.close()
-        await first_of(self._drain(), self._killed.wait())
+        await first_of(self._drain(), self._ending.out_of_time())
         saving.cancel()
         self._state.save()
 
@@ -186,66 +167,12 @@ class Supervisor:
 
     # Workers
 
-    async def _keep_running(self, worker: WorkerStatus) -> None:
-        """Start the worker, stay with it until it is dead, and again, until the run is stopped."""
-        policy = RestartPolicy()
-        burial: asyncio.Task[None] | None = None
-        while True:
-            try:
-                process = await self._start(worker)
-            except OSError as exc:
-                await self._mourn(worker, f"can't be started: {exc.strerror or exc}", policy)
-            else:
-                burial = await self._accompany(worker, process, burial, policy)
-            if self.is_stopping:
-                break
-            worker.restarts += 1
-            worker.enter(WorkerState.STARTING)
-        if burial is not None:
-            await burial
-        worker.enter(WorkerState.ENDED)
+    async def start(self, worker: WorkerStatus) -> WorkerProcess:
+        """Start a process for a worker, and tell it how to run.
 
-    async def _accompany(
-        self,
-        worker: WorkerStatus,
-        process: WorkerProcess,
-        burial: asyncio.Task[None] | None,
-        policy: RestartPolicy,
-    ) -> asyncio.Task[None]:
-        """Stay with the process until it is dead, and may be restarted; returns its burial, which goes on."""
-        try:
-            reason = await self._stay_with(worker, process, burial)
-        finally:
-            process.kill()
-            self._processes.pop(process.run, None)
-            self._budgets.forget_run(process.run)
-            self._questions.forget_run(process.run, process.explain_death())
-        # While a sink lags, a worker's last word may still be unread in its pipe.
-        has_ended_well = process.is_drained or (self.is_stopping and process.exit_code == 0)
-        if has_ended_well:
-            reason = "the run had to end before their results were taken"
-        burial = asyncio.ensure_future(self._bury(worker, process, reason, burial))
-        if not has_ended_well:
-            await self._mourn(worker, reason, policy)
-        return burial
-
-    async def _mourn(self, worker: WorkerStatus, reason: str, policy: RestartPolicy) -> None:
-        """Note the death of a worker, and wait until it may be restarted."""
-        worker.enter(WorkerState.DEAD)
-        for status in self._endpoints_of(worker):
-            status.lose_worker(reason)
-        if self.is_stopping:
-            _log.error("worker %d died (%s)", worker.id, reason)
-            return
-        if not worker.was_ready and worker.restarts + 1 >= STILLBORN_LIMIT:
-            deaths = worker.restarts + 1
-            raise WorkerError(f"worker {worker.id} died {deaths} times before it was ready: {reason}")
-        delay = policy.delay_after_death(asyncio.get_running_loop().time())
-        when = f" in {delay:g} s" if delay else ""
-        _log.error("worker %d died (%s), restarting%s", worker.id, reason, when)
-        await first_of(self._stopping.wait(), timeout_s=delay)
-
-    async def _start(self, worker: WorkerStatus) -> WorkerProcess:
+        Raises:
+            OSError: the system can't give what that takes.
+        """
         self._runs += 1
         config = self.config
         process = WorkerProcess(
@@ -270,52 +197,50 @@ class Supervisor:
         )
         return process
 
-    async def _stay_with(
-        self, worker: WorkerStatus, process: WorkerProcess, burial: asyncio.Task[None] | None
-    ) -> str:
-        """Give the process its endpoints, and wait for its end; returns why it ended."""
-        death = asyncio.ensure_future(process.wait_dead())
-        if burial is not None:
-            # The last results of the process before come first, so that each endpoint's order holds.
-            await first_of(burial, death, self._stopping.wait())
-        process.control.send(
-            Assign(
-                tuple(
-                    self._assignment(status)
-                    for status in self._endpoints_of(worker)
-                    if status.state is not EndpointState.ENDED and not self.is_stopping
-                )
+    def duties_of(self, worker: WorkerStatus) -> Assign:
+        """The endpoints that a worker is to run: none once the run is stopping."""
+        return Assign(
+            tuple(
+                self._assignment(status)
+                for status in self._endpoints_of(worker)
+                if status.state is not EndpointState.ENDED and not self.is_stopping
             )
         )
-        await first_of(process.control.drain(), death)
-        await first_of(self._stopping.wait(), death)
-        if not death.done():
-            worker.enter(WorkerState.STOPPING)
-            process.control.send(Stop())
-            await first_of(self._killed.wait(), death)
-            process.kill()
-        await death
-        return process.explain_death()
 
-    async def _bury(
-        self, worker: WorkerStatus, process: WorkerProcess, reason: str, before: asyncio.Task[None] | None
-    ) -> None:
-        """Read what a dead process left in its pipe, and close its books, after those of the one before."""
-        if before is not None:
-            await before
-        await process.wait_last_words(lambda: self.aggregator.valve.is_closed and not self._killed.is_set())
-        self.aggregator.valve.detach(process.results)
+    def _assignment(self, status: EndpointStatus) -> Assignment:
+        slot = status.slot
+        numbers = self._numbers.get(slot)
+        mark = NumbersMark(slot, tuple(numbers.items())) if numbers is not None else None
+        return Assignment(slot, status.endpoint, self._state.cursor(slot), mark)
+
+    def _endpoints_of(self, worker: WorkerStatus) -> Sequence[EndpointStatus]:
+        return [status for status in self.endpoints if status.worker == worker.id]
+
+    def lose(self, worker: WorkerStatus, reason: str) -> None:
+        """A worker runs its endpoints no more."""
+        for status in self._endpoints_of(worker):
+            status.lose_worker(reason)
+
+    def forget(self, process: WorkerProcess) -> None:
+        """A process is dead: nothing may be asked of it, or promised to it."""
+        self._processes.pop(process.run, None)
+        self._budgets.forget_run(process.run)
+        self._questions.forget_run(process.run, process.explain_death())
+
+    async def bury(self, process: WorkerProcess, reason: str) -> None:
+        """Read what a dead process left in its pipe, and close its books."""
+        valve = self.aggregator.valve
+        await process.wait_last_words(lambda: valve.is_closed and not self.is_out_of_time)
+        valve.detach(process.results)
         remains = self.ledger.close_run(process.run, process.tally.read())
         self.retries.forget_run(process.run, reason)
+        worker = self.workers[process.worker]
         worker.received += remains.unreported
         worker.cpu_before_s += process.cpu_s
         worker.cpu_s = worker.cpu_before_s
         process.release()
         if remains.lost:
             _log.error("%d messages died with worker %d (%s)", remains.lost, worker.id, reason)
-
-    def _endpoints_of(self, worker: WorkerStatus) -> Sequence[EndpointStatus]:
-        return [status for status in self.endpoints if status.worker == worker.id]
 
     # What workers say
 
@@ -351,12 +276,6 @@ class Supervisor:
         self.endpoints[change.slot].take(change)
         if all(status.state is EndpointState.ENDED for status in self.endpoints):
             self.stop("all endpoints have ended")
-
-    def _assignment(self, status: EndpointStatus) -> Assignment:
-        slot = status.slot
-        numbers = self._numbers.get(slot)
-        mark = NumbersMark(slot, tuple(numbers.items())) if numbers is not None else None
-        return Assignment(slot, status.endpoint, self._state.cursor(slot), mark)
 
     def on_result(self, process: WorkerProcess, result: Result, body: memoryview) -> None:
         """Pass a batch on."""
