@@ -17,8 +17,9 @@ from scaleout.worker.cures import Cures, HookCaller
 from scaleout.worker.gaps import GapWatch, Numbering
 from scaleout.worker.inlet import Inlet
 from scaleout.worker.links.producing import Producing
+from scaleout.worker.means import Means
 from scaleout.worker.resume import Resume
-from scaleout.worker.session import Means, Session
+from scaleout.worker.session import Session
 
 
 class Feed:

@@ -15,7 +15,6 @@ import uvloop
 
 from scaleout import logs, memory, signals, streams
 from scaleout.channel import Channel
-from scaleout.config import Endpoint
 from scaleout.core.lifecycle import EndpointState
 from scaleout.core.wire import (
     Answer,
@@ -36,22 +35,18 @@ from scaleout.core.wire import (
     TryLetters,
 )
 from scaleout.errors import ProcessorError, SendError
-from scaleout.processors import load_processor
-from scaleout.signatures import Processor
 from scaleout.tally import Allowance, Tally
-from scaleout.worker.awaited import Awaited
 from scaleout.worker.backlog import Backlog
 from scaleout.worker.books import Books
-from scaleout.worker.decoding import bytes_decoder, text_decoder
 from scaleout.worker.dialing import Dialer
 from scaleout.worker.feed import Feed
 from scaleout.worker.inlet import Inlet, Intake
 from scaleout.worker.links.permits import Permits
+from scaleout.worker.means import Means
 from scaleout.worker.outbox import Outbox
-from scaleout.worker.permessage import PerMessage
-from scaleout.worker.pipeline import Decoded, PassThrough, PerRead, Pipeline, Processed, Sender
+from scaleout.worker.pipeline import Pipeline
 from scaleout.worker.retries import Retries
-from scaleout.worker.session import Means
+from scaleout.worker.stages import build_stage
 from scaleout.worker.words import text_of
 
 ORPHAN_GRACE_S = 5.0
@@ -243,34 +238,3 @@ class Worker:
         if not self._is_at_limit:
             self._is_at_limit = True
             self.report(LimitReached())
-
-
-def build_stage(endpoint: Endpoint, books: Books, send: Sender) -> Pipeline | Backlog:
-    """What takes an endpoint's messages: its pipeline, behind a backlog if connections are not to be held back.
-
-    Raises:
-        ProcessorError: its processor can't be used.
-    """
-    pipeline = build_pipeline(endpoint, books, send)
-    return pipeline if endpoint.backpressure == "block" else Backlog(books, pipeline)
-
-
-def build_pipeline(endpoint: Endpoint, books: Books, send: Sender) -> Pipeline:
-    """The pipeline that an endpoint's configuration asks for.
-
-    Raises:
-        ProcessorError: its processor can't be used.
-    """
-    if endpoint.processor is not None:
-        processor = load_processor(endpoint.processor)
-        return pipeline_class(processor)(books, processor, send)
-    if endpoint.format == "json":
-        return PassThrough(books)
-    return Decoded(books, text_decoder if endpoint.format == "text" else bytes_decoder)
-
-
-def pipeline_class(processor: Processor) -> type[Processed]:
-    """The kind of pipeline that a processor's signature asks for."""
-    if processor.is_async or processor.is_async_generator:
-        return Awaited
-    return PerRead if processor.is_batch else PerMessage

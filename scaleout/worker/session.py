@@ -7,7 +7,6 @@ from collections.abc import Callable, Sequence
 from random import Random
 from urllib.parse import quote
 
-from msgspec import Struct
 from websockets.frames import CloseCode
 
 from scaleout.config import Endpoint
@@ -17,7 +16,6 @@ from scaleout.core.remedies import Remedy
 from scaleout.errors import SendError
 from scaleout.logs import EndpointLogger
 from scaleout.worker.connection import Receiver
-from scaleout.worker.dialing import Dialer
 from scaleout.worker.gaps import GapWatch
 from scaleout.worker.inlet import Inlet
 from scaleout.worker.links import endings
@@ -25,22 +23,14 @@ from scaleout.worker.links.endings import Ending, Renegotiation
 from scaleout.worker.links.invalid import InvalidWatch
 from scaleout.worker.links.link import Link
 from scaleout.worker.links.openlinks import OpenLinks
-from scaleout.worker.links.permits import Permits
 from scaleout.worker.links.producing import Producing
 from scaleout.worker.links.standing import Standing
 from scaleout.worker.links.talk import Talk
+from scaleout.worker.means import Means
 from scaleout.worker.resume import Resume
 from scaleout.worker.succession import Succession
 
 OnChange = Callable[["Session"], None]
-
-
-class Means(Struct):
-    """What all sessions of a worker share."""
-
-    dialer: Dialer
-    permits: Permits
-    rng: Random
 
 
 class Session:
@@ -170,22 +160,15 @@ class Session:
         Args:
             begins: whether nothing is connected yet: what is new then is seen by all.
         """
-        permit = await self._means.permits.obtain(self.uri)
         try:
-            connection = await self._means.dialer.dial(
-                self.endpoint,
-                uri=self.uri,
-                subprotocols=self._standing.offers.subprotocols,
-                compression=self._standing.offers.compression,
-                on_redirect=permit.exchange,
+            connection, permit = await self._means.connect(
+                self.endpoint, lambda: self.uri, self._standing.offers
             )
         except Exception as exc:
-            permit.give_back()
             return self._standing.renegotiate(endings.of_attempt(exc))
-        except BaseException:
-            permit.give_back()
-            raise
         self.connects += 1
+        if not begins:
+            self._on_change(self)
         link = Link(connection, self._talk, permit, self._inlet.note_filtered, self._log)
         link.deliver_to(receiver)
         self._links.add(link)
@@ -252,6 +235,7 @@ class Session:
     # Receiving
 
     def deliver(self, payloads: list[bytes], joined: bytes, kind: Kind, received_at: int) -> None:
+        """Take a read from the connection that delivers."""
         if self._invalid is None:
             self._receive(payloads, joined, kind, received_at)
             return

@@ -20,9 +20,9 @@ from scaleout.worker import backlog
 from scaleout.worker.backlog import Backlog
 from scaleout.worker.books import Books
 from scaleout.worker.decoding import Read
-from scaleout.worker.main import build_stage
 from scaleout.worker.outbox import Outbox
 from scaleout.worker.pipeline import Pipeline
+from scaleout.worker.stages import build_stage
 
 MakeDesk = Callable[..., Any]
 Run = Callable[[Awaitable[Any]], Any]

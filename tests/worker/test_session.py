@@ -25,7 +25,8 @@ from scaleout.logs import EndpointLogger
 from scaleout.simulator.certificates import Certificates, make_certificates, server_context
 from scaleout.worker.dialing import Dialer
 from scaleout.worker.links.permits import Permits
-from scaleout.worker.session import Means, Session
+from scaleout.worker.means import Means
+from scaleout.worker.session import Session
 
 MakeDesk = Callable[..., Any]
 Run = Callable[[Awaitable[Any]], Any]

@@ -24,7 +24,8 @@ from scaleout.worker.connection import FeedConnection
 from scaleout.worker.dialing import Dialer
 from scaleout.worker.links.permits import Permits
 from scaleout.worker.links.producing import Producing
-from scaleout.worker.session import Means, Session
+from scaleout.worker.means import Means
+from scaleout.worker.session import Session
 from tests.worker.peers import Peer, run_fast, settle
 
 MakeDesk = Callable[..., Any]

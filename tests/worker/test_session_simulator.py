@@ -17,7 +17,8 @@ from scaleout.logs import EndpointLogger
 from scaleout.simulator import ConnectionRecord, Dialogue, Ended, Faults, Simulator, SimulatorConfig
 from scaleout.worker.dialing import Dialer
 from scaleout.worker.links.permits import Permits
-from scaleout.worker.session import Means, Session
+from scaleout.worker.means import Means
+from scaleout.worker.session import Session
 
 MakeDesk = Callable[..., Any]
 Execute = Callable[[Awaitable[Any]], Any]
