@@ -83,6 +83,10 @@ class Overlap:
         self._drop(self.shadow.take(context + met.in_shadow))
         return True
 
+    def has_more_since(self, clock_s: float) -> bool:
+        """Whether the next connection has brought, since that time, what the old one hasn't."""
+        return not set(self.shadow.hashes_since(clock_s)) <= set(self._tail.hashes)
+
     def drop_copies(self) -> None:
         """Drop each message that looks like one the old connection has delivered, whatever that says."""
         _, copies = self._copies()

@@ -12,6 +12,8 @@ SILENT_S = 5.0
 """After that time without a message on either side, there is nothing to align."""
 PATIENCE_S = 10.0
 """After that time without an alignment, there will be none: no connection lags so far behind another."""
+OVERFULL_S = 1.0
+"""The same as `SILENT_S`, where what the next connection brings is too much to be kept any longer."""
 ORPHAN_PATIENCE_S = 3.0
 """The same where the old connection is gone, and nothing is delivered meanwhile."""
 
@@ -27,7 +29,7 @@ class Patience:
     """
 
     def __init__(self, now: float) -> None:
-        self.clock_s = 0.0
+        self.clock_s = self._old_heard_s = 0.0
         self._looked_at = now
         self._heard_at = -math.inf
         self.begin(now)
@@ -39,6 +41,8 @@ class Patience:
         self._wanted_since = math.inf
         self._old_alone_since = math.inf
         """When the old connection brought what was not followed by anything of the next one."""
+        self.next_alone_since = math.inf
+        """By the clock, when the next connection brought what was not followed by anything of the old one."""
 
     def pass_time(self, now: float, is_held: bool) -> None:
         """Let the clock run, or stand still since the last look."""
@@ -49,12 +53,15 @@ class Patience:
     def hear_old(self, now: float) -> None:
         """The old connection has brought something."""
         self._heard_at = now
+        self._old_heard_s = self.clock_s
         self._old_alone_since = min(self._old_alone_since, self.clock_s)
+        self.next_alone_since = math.inf
 
     def hear_next(self, now: float) -> None:
         """The next connection has brought something."""
         self._heard_at = now
         self._old_alone_since = math.inf
+        self.next_alone_since = min(self.next_alone_since, self.clock_s)
 
     def want(self) -> None:
         """The next connection is to take over as soon as it can."""
@@ -64,8 +71,12 @@ class Patience:
 
     @property
     def horizon_s(self) -> float:
-        """What is older than this, by the clock, won't come on the other connection any more."""
-        return self.clock_s - PATIENCE_S
+        """What is older than this, by the clock, won't come on the other connection any more.
+
+        While the old one is silent, it has yet to show that it has more to bring.
+        """
+        is_silent = self.clock_s - self._old_heard_s >= SILENT_S
+        return (self._old_heard_s if is_silent else self.clock_s) - PATIENCE_S
 
     @property
     def is_time_to_recognize(self) -> bool:
@@ -76,6 +87,14 @@ class Patience:
     def is_stuck(self) -> bool:
         """Whether the next connection is open, but doesn't bring what the old one does."""
         return self.clock_s - self._old_alone_since >= PATIENCE_S
+
+    def is_old_silent(self, is_overfull: bool) -> bool:
+        """Whether the old connection has brought nothing for a while after which the next one has.
+
+        Args:
+            is_overfull: whether that is too much to be kept any longer.
+        """
+        return self.clock_s - self.next_alone_since >= (OVERFULL_S if is_overfull else SILENT_S)
 
     def are_past_opening(self, now: float) -> bool:
         """Whether both have been open for a while, held back or not."""

@@ -125,6 +125,10 @@ class Shadow:
         """Take out the older half of the messages."""
         return self.take(self.context + (len(self.messages) + 1) // 2)
 
+    def hashes_since(self, than: float) -> Sequence[int]:
+        """Of the messages that came at that time or later."""
+        return self.hashes[self.context + bisect_left(self._times, than) :]
+
     def take_older(self, than: float) -> list[bytes]:
         """Take out the messages that came before that time."""
         return self.take(self.context + bisect_left(self._times, than))

@@ -71,6 +71,7 @@ class Succession:
         self._due_at = math.inf
         if endpoint.rotate_after is not None:
             self._due_at = old.opened_at + endpoint.rotate_after * owner.rng.uniform(0.9, 1.0)
+        self._takeover: Takeover | None = None
         self._news = asyncio.Event()
         """Something has happened: a message, an end, a wish."""
 
@@ -83,7 +84,7 @@ class Succession:
                 await self._wait(self._due_at)
             if self._old.has_ended:
                 return None
-            takeover = Takeover(self._old, self._owner, self._hear)
+            takeover = self._takeover = Takeover(self._old, self._owner, self._hear)
             await self._wait(self._begins_at, for_old_alone=True)
             backoff = BackoffState(self._owner.endpoint.backoff, self._owner.rng)
             while not self._old.has_ended:
@@ -111,7 +112,9 @@ class Succession:
 
     @property
     def _is_due(self) -> bool:
-        return self._loop.time() >= self._due_at or self._wanted.is_set() or self._old.said_goodbye
+        is_wanted = self._wanted.is_set() or self._old.said_goodbye
+        is_stuck = self._takeover is not None and self._takeover.is_old_stuck
+        return is_wanted or is_stuck or self._loop.time() >= self._due_at
 
     def _hear(self) -> None:
         if self._is_due or self._old.has_ended:

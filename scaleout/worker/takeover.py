@@ -67,6 +67,8 @@ class Takeover:
     def begin(self) -> None:
         """Another connection is being opened."""
         self._overlap = Overlap(self._tail, self._drop)
+        self.is_old_stuck = False
+        """Whether the old connection has gone silent, while the next one brings data."""
         self._cut: Cut | None = None
         self._may_cut = True
 
@@ -89,9 +91,12 @@ class Takeover:
         self._patience.hear_next(self._loop.time())
         shadow = self._overlap.shadow
         shadow.add(payloads, kind, received_at, self._patience.clock_s)
-        # What the old one is sure to bring may leave; else the next look switches.
-        if shadow.is_too_large and self._cut is None and not self._old.has_ended:
-            self._drop(shadow.take_half())
+        if shadow.is_too_large and self._cut is None:
+            self._pass_time()
+            self._look_for_silence()
+            # What the old one is sure to bring may leave; else the next look switches.
+            if not self._old.has_ended and not self.is_old_stuck:
+                self._drop(shadow.take_half())
         self._on_read()
 
     def _drop(self, copies: list[bytes]) -> None:
@@ -114,6 +119,12 @@ class Takeover:
         """Whether the next connection is open, but doesn't bring what the old one does."""
         return self._patience.is_stuck
 
+    def _look_for_silence(self) -> None:
+        patience, overlap = self._patience, self._overlap
+        self.is_old_stuck = patience.is_old_silent(overlap.shadow.is_too_large) and overlap.has_more_since(
+            patience.next_alone_since
+        )
+
     def forget_old(self) -> None:
         """Drop what the old connection must have brought by now."""
         self._pass_time()
@@ -127,6 +138,7 @@ class Takeover:
         if overlap.is_mixed or (not overlap.is_known and patience.is_time_to_recognize):
             overlap.reconcile(ENOUGH)
         overlap.forget_older(patience.horizon_s)
+        self._look_for_silence()
 
     def drop_all(self) -> None:
         """Drop all that the next connection has brought."""

@@ -90,3 +90,15 @@ def test_another_connection_begins_anew() -> None:
     assert not patience.is_time_to_recognize
     patience.want()
     assert not patience.is_over(is_orphan=True, is_known=False)
+
+
+def test_while_the_old_connection_is_silent_the_horizon_waits_for_it() -> None:
+    patience = Patience(0.0)
+    for now in range(1, 21):
+        patience.pass_time(float(now), False)
+        patience.hear_old(float(now))
+    assert patience.horizon_s == 10.0
+    patience.pass_time(24.0, False)
+    assert patience.horizon_s == 14.0
+    patience.pass_time(60.0, False)
+    assert patience.horizon_s == 10.0  # what came since may be on the next connection alone

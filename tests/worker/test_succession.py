@@ -64,6 +64,8 @@ class Plan(Struct):
     """Messages of its own that it begins with."""
     opens_in: float = 0.05
     refused: Ending | None = None
+    falls_silent: float = 1e9
+    """Seconds from its opening; it stays open."""
     mute: bool = False
     """It brings nothing."""
     order: int = 0
@@ -115,7 +117,8 @@ class FakeLink:
         return Ending(error=f"connection {self.number} lost")
 
     def bring(self, payloads: list[bytes]) -> None:
-        if not payloads or self.has_ended or self.plan.mute:
+        is_silent = self.loop.time() - self.opened_at >= self.plan.falls_silent
+        if not payloads or self.has_ended or self.plan.mute or is_silent:
             return
         if self.connection.is_held:
             self.waiting += payloads
@@ -418,6 +421,27 @@ def test_a_standby_of_a_silent_feed_takes_over() -> None:
     host = play([1.0, 2.0, 60.0], [Plan(lives=30.0), Plan()], 70, standby=True)
     assert numbers(host) == [0, 1, 2]
     assert (host.moves, host.breaks, host.uncertain) == (1, 0, 0)
+
+
+@pytest.mark.parametrize("lags", [(0.0, 0.0), (0.0, 0.4), (0.4, 0.0)])
+@pytest.mark.parametrize("rate", [2, 100])
+def test_a_standby_takes_over_from_one_that_falls_silent(lags: tuple[float, float], rate: float) -> None:
+    plans = [Plan(lag=lags[0], falls_silent=30.0), Plan(lag=lags[1])]
+    host = play(steady(rate, 100), plans, 60, standby=True)
+    host.check()
+    got = numbers(host)
+    assert got == list(range(got[-1] + 1))
+    assert got[-1] + 1 >= rate * 59
+    assert (host.moves, host.breaks, host.uncertain) == (1, 0, 0)
+
+
+def test_what_a_silent_connection_leaves_to_the_standby_is_never_too_much(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("scaleout.worker.shadow.MAX_SHADOW", 200)
+    host = play(steady(100, 60), [Plan(falls_silent=20.0), Plan()], 40, standby=True)
+    assert numbers(host) == list(range(len(host.delivered)))
+    assert len(host.delivered) > 3900
 
 
 def test_a_standby_that_dies_is_replaced_with_growing_delays() -> None:
