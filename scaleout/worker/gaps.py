@@ -9,7 +9,7 @@ import msgspec
 
 from scaleout.config import Endpoint
 from scaleout.core.frames import Kind
-from scaleout.core.sequence import Gap, SequenceTracker
+from scaleout.core.sequence import Findings, Gap, SequenceTracker
 from scaleout.core.wire import NumbersMark
 from scaleout.logs import EndpointLogger
 from scaleout.worker.cures import Telling
@@ -94,12 +94,21 @@ class GapWatch:
         """A connection was opened after none was there, or is another one than before."""
         self._numbering.begin()
 
-    def receive(self, payloads: list[bytes], joined: bytes, kind: Kind, received_at: int) -> int:
-        """Take a read from the connection; returns how many of its messages were received."""
+    def _track(self, payloads: list[bytes]) -> Findings:
         findings = self._numbering.tracker.track(payloads)
         tray = self._inlet.books.tray
         tray.repeats += findings.repeats
         tray.backwards += findings.backwards
+        return findings
+
+    def pass_by(self, payloads: list[bytes], received_at: int) -> None:
+        """Look at the numbers of messages that are no data, and go no further."""
+        for _, gap in self._track(payloads).gaps:
+            self._note(gap, received_at)
+
+    def receive(self, payloads: list[bytes], joined: bytes, kind: Kind, received_at: int) -> int:
+        """Take a read from the connection; returns how many of its messages were received."""
+        findings = self._track(payloads)
         if not findings.gaps:
             return self._inlet.receive(payloads, joined, kind, received_at)
         received = start = 0

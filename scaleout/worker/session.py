@@ -169,7 +169,7 @@ class Session:
         self.connects += 1
         if not begins:
             self._on_change(self)
-        link = Link(connection, self._talk, permit, self._inlet.note_filtered, self._log)
+        link = Link(connection, self._talk, permit, self._note_control, self._log)
         link.deliver_to(receiver)
         self._links.add(link)
         if begins:
@@ -245,6 +245,12 @@ class Session:
         if fault is not None and self._links.first is not None:
             error = f"connection given up: {fault}"
             self._links.first.fail(Ending(error=error, renegotiation=Renegotiation.AS_BEFORE))
+
+    def _note_control(self, link: Link, payloads: list[bytes], received_at: int) -> None:
+        """Count messages that are no data; some feeds number them like the others."""
+        if self._watch is not None and link is self._links.first:
+            self._watch.pass_by(payloads, received_at)
+        self._inlet.note_filtered(payloads)
 
     def drop_duplicates(self, payloads: list[bytes]) -> None:
         """Count messages that another connection has delivered."""

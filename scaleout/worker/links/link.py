@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
+from itertools import groupby
 
 from websockets.frames import CloseCode
 
@@ -59,7 +60,7 @@ class Link:
         connection: FeedConnection,
         talk: Talk,
         permit: Permit,
-        note_control: Callable[[list[bytes]], None],
+        note_control: Callable[[Link, list[bytes], int], None],
         logger: EndpointLogger,
     ) -> None:
         self.connection = connection
@@ -165,29 +166,42 @@ class Link:
     # Receiving
 
     def _take(self, payloads: list[bytes], joined: bytes, kind: Kind, received_at: int) -> None:
-        if self._talk.patterns:
-            data = self._sort_out(payloads, joined)
-            if data is not payloads:
-                if not data:
-                    return
-                payloads, joined = data, b"\n".join(data)
+        if self._talk.patterns and (found := self._find_control(payloads, joined)):
+            self._sort_out(payloads, found, kind, received_at)
+            return
         self.messages += len(payloads)
         self.receiver(payloads, joined, kind, received_at)
 
-    def _sort_out(self, payloads: list[bytes], joined: bytes) -> list[bytes]:
-        """Act on the control messages; returns the rest."""
+    def _find_control(self, payloads: list[bytes], joined: bytes) -> dict[int, tuple[Role, JSONValue | None]]:
+        """The control messages by index: what they are, and the template of the reply."""
         found: dict[int, tuple[Role, JSONValue | None]] = {}
         for pattern, role, template in self._talk.patterns:
             for index in pattern.find(payloads, joined):
                 found.setdefault(index, (role, template))
         if self._talk.endpoint.ready is not None and not self._acknowledged.done():
             self._look_for_refusals(payloads, found)
-        if not found:
-            return payloads
+        return found
+
+    def _sort_out(
+        self,
+        payloads: list[bytes],
+        found: dict[int, tuple[Role, JSONValue | None]],
+        kind: Kind,
+        received_at: int,
+    ) -> None:
+        """Act on the control messages, and pass the rest on; where messages are numbered, all in order."""
         for index in sorted(found):
             self._act(payloads[index], *found[index])
-        self._note_control([payloads[index] for index in found])
-        return [payload for index, payload in enumerate(payloads) if index not in found]
+        indexes = sorted(range(len(payloads)), key=found.__contains__)  # data first
+        if self._talk.endpoint.sequence is not None:
+            indexes = list(range(len(payloads)))
+        for is_control, group in groupby(indexes, found.__contains__):
+            part = [payloads[index] for index in group]
+            if is_control:
+                self._note_control(self, part, received_at)
+            else:
+                self.messages += len(part)
+                self.receiver(part, b"\n".join(part), kind, received_at)
 
     def _look_for_refusals(
         self, payloads: list[bytes], found: dict[int, tuple[Role, JSONValue | None]]

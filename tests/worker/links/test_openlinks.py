@@ -55,7 +55,7 @@ class Case:
     def open(self, ticket: int, *, answers_close: bool = True) -> tuple[Link, Peer]:
         peer = Peer(ENDPOINT, answers_close=answers_close)
         permit = Permit(Permits(self.reports.append), ticket, self.reports.append)
-        link = Link(peer.connection, Talk(ENDPOINT), permit, lambda _: None, EndpointLogger("feed", ()))
+        link = Link(peer.connection, Talk(ENDPOINT), permit, lambda *_: None, EndpointLogger("feed", ()))
         link.deliver_to(lambda *_: None)
         self.links.add(link)
         return link, peer
