@@ -4,37 +4,23 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+from collections import deque
 from collections.abc import Callable
 
 from scaleout.context import Context
 from scaleout.core.sequence import Gap
 from scaleout.hooks import GapHook
 from scaleout.logs import EndpointLogger
+from scaleout.worker.telling import Telling
 from scaleout.worker.words import named
 
 COOLDOWN_S = 10.0
-"""Between two resubscriptions because of gaps of one key, two reconnects of one connection, and two log lines."""
+"""Between two resubscriptions because of gaps of one key, and two reconnects of one connection."""
 MAX_KEYS = 10_000
 MAX_CALLS = 1_000
 """Of an async function under way at the same time."""
-
-
-class Telling:
-    """Lets something be told once in a while, and counts what wasn't."""
-
-    def __init__(self) -> None:
-        self._told_at = -COOLDOWN_S
-        self._untold = 0
-
-    def more(self) -> str | None:
-        """What to add about those before that weren't told; None: this one isn't to be told either."""
-        now = asyncio.get_running_loop().time()
-        if now - self._told_at < COOLDOWN_S:
-            self._untold += 1
-            return None
-        more = f" (and {self._untold} more since the last one told)" if self._untold else ""
-        self._told_at, self._untold = now, 0
-        return more
+MAX_WAITING = 1_000
+"""Gaps that a function hasn't been called with yet."""
 
 
 class Cures:
@@ -70,6 +56,8 @@ class Cures:
 class HookCaller:
     """Calls a function of the user's with each gap; whatever it does harms nobody.
 
+    It is called once in a turn of the loop, so that all else goes on beside a slow one.
+
     Args:
         hook: the function.
         endpoint: the endpoint's name.
@@ -84,11 +72,33 @@ class HookCaller:
         self._endpoint = endpoint
         self._send = send
         self._log = logger
+        self._loop = asyncio.get_running_loop()
+        self._waiting: deque[Gap] = deque()
+        self._turn: asyncio.Handle | None = None
         self._tasks: set[asyncio.Task[None]] = set()
-        self._told = Telling()
+        self._failures = Telling()
+        self._dropped = Telling()
+        self._is_closed = False
 
     def __call__(self, gap: Gap) -> None:
-        """Call the function, and await it in the background if it is to be awaited."""
+        """Call the function soon, behind the gaps before; await it in the background if it is to be awaited."""
+        if self._is_closed:
+            return
+        if len(self._waiting) >= MAX_WAITING:
+            more = self._dropped.more()
+            if more is not None:
+                self._log.warning("on_gap is too slow, it isn't called with every gap%s", more)
+            return
+        self._waiting.append(gap)
+        if self._turn is None:
+            self._turn = self._loop.call_soon(self._take_turn)
+
+    def _take_turn(self) -> None:
+        gap = self._waiting.popleft()
+        self._turn = self._loop.call_soon(self._take_turn) if self._waiting else None
+        self._call(gap)
+
+    def _call(self, gap: Gap) -> None:
         if len(self._tasks) >= MAX_CALLS:
             self._complain(f"{MAX_CALLS:,} calls are still under way")
             return
@@ -114,11 +124,15 @@ class HookCaller:
             self._complain(named(exc))
 
     def _complain(self, why: str) -> None:
-        more = self._told.more()
+        more = self._failures.more()
         if more is not None:
             self._log.error("on_gap failed: %s%s", why, more)
 
     def close(self) -> None:
-        """Cancel what is under way."""
+        """Cancel what is under way, and call the function no more."""
+        self._is_closed = True
+        self._waiting.clear()
+        if self._turn is not None:
+            self._turn.cancel()
         for task in self._tasks:
             task.cancel()

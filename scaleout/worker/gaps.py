@@ -12,8 +12,8 @@ from scaleout.core.frames import Kind
 from scaleout.core.sequence import Findings, Gap, SequenceTracker
 from scaleout.core.wire import NumbersMark
 from scaleout.logs import EndpointLogger
-from scaleout.worker.cures import Telling
 from scaleout.worker.inlet import Inlet
+from scaleout.worker.telling import Telling
 
 MAX_CARRIED_KEYS = 1_000
 """With more keys, gaps aren't seen across the death of a worker: each batch would have to look at all of them."""

@@ -77,6 +77,12 @@ def test_keys_are_bounded(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     run(main())
 
 
+async def turns(count: int) -> None:
+    """Let the loop go round."""
+    for _ in range(count):
+        await asyncio.sleep(0)
+
+
 class Called:
     """A hook, and what is said of it."""
 
@@ -97,6 +103,8 @@ def test_a_function_is_called_with_the_gap_and_the_context(run: Run) -> None:
     async def main() -> None:
         called = Called(hook, wants_context=True)
         called.caller(GAP)
+        assert not seen
+        await turns(1)
         assert seen == [(GAP, "feed")]
         assert called.sent == ["again"]
 
@@ -124,7 +132,7 @@ def test_an_async_function_is_awaited_and_cancelled_at_the_end(run: Run) -> None
         await done.wait()
         done.clear()
         called.caller(GAP)
-        await asyncio.sleep(0)
+        await turns(2)
         called.caller.close()
         await done.wait()
         assert seen == ["begun", "begun", "cancelled"]
@@ -169,8 +177,7 @@ def test_a_function_that_fails_is_told_of_once_in_a_while(
         called = Called(hook)
         for _ in range(5):
             called.caller(GAP)
-        for task in tuple(called.caller._tasks):
-            await task
+        await turns(10)
 
     with caplog.at_level(logging.ERROR):
         run(main())
@@ -189,9 +196,62 @@ def test_calls_under_way_are_bounded(
         called = Called(hook)
         for _ in range(5):
             called.caller(GAP)
+        await turns(10)
         assert len(called.caller._tasks) == 2
-        await asyncio.sleep(0)
         called.caller.close()
 
     run(main())
     assert "2 calls are still under way" in caplog.text
+
+
+def test_the_loop_goes_on_between_two_calls(run: Run) -> None:
+    seen: list[str] = []
+
+    async def main() -> None:
+        called = Called(lambda gap: seen.append("call"))
+        for _ in range(3):
+            called.caller(GAP)
+        for _ in range(4):
+            seen.append("neighbour")
+            await turns(1)
+
+    run(main())
+    assert seen == ["neighbour", "call", "neighbour", "call", "neighbour", "call", "neighbour"]
+
+
+def test_gaps_that_wait_are_bounded(
+    run: Run, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(module, "MAX_WAITING", 3)
+    seen: list[int] = []
+
+    async def main() -> None:
+        called = Called(lambda gap: seen.append(gap.got))
+        for number in range(10):
+            called.caller(Gap(None, 0, number))
+        await turns(10)
+        called.caller(Gap(None, 0, 10))
+        await turns(1)
+
+    with caplog.at_level(logging.WARNING):
+        run(main())
+    assert seen == [0, 1, 2, 10]
+    assert [record.getMessage() for record in caplog.records] == [
+        "on_gap is too slow, it isn't called with every gap"
+    ]
+
+
+def test_what_waits_at_the_end_is_dropped(run: Run) -> None:
+    seen: list[Gap] = []
+
+    async def main() -> None:
+        called = Called(seen.append)
+        for _ in range(3):
+            called.caller(GAP)
+        await turns(1)
+        called.caller.close()
+        called.caller(GAP)
+        await turns(10)
+
+    run(main())
+    assert seen == [GAP]
