@@ -87,13 +87,22 @@ def run_side(
     ]
     if cores is not None:
         command += ["--core", str(cores.side)]
+    return msgspec.json.decode(output_of(side, command, timeout_s), type=SideResult)
+
+
+def output_of(name: str, command: Sequence[str], timeout_s: float) -> bytes:
+    """Run a command to its end; what it has printed.
+
+    Raises:
+        BenchError: it failed; its standard error has been passed on.
+    """
     try:
         done = subprocess.run(command, stdout=subprocess.PIPE, timeout=timeout_s)
     except subprocess.TimeoutExpired:
-        raise BenchError(f"{side} took longer than {timeout_s:g} s") from None
+        raise BenchError(f"{name} took longer than {timeout_s:g} s") from None
     if done.returncode != 0:
-        raise BenchError(f"{side} ended with exit code {done.returncode}")
-    return msgspec.json.decode(done.stdout, type=SideResult)
+        raise BenchError(f"{name} ended with exit code {done.returncode}")
+    return done.stdout
 
 
 def measure(

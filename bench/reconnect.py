@@ -9,15 +9,15 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal
 
 import msgspec
+from msgspec.structs import asdict
 
 from bench import report
-from bench.measure import TIMEOUT_S, BenchError, Cores, choose_cores, describe_cores
-from bench.report import Spread
+from bench.measure import TIMEOUT_S, BenchError, Cores, choose_cores, describe_cores, output_of
+from bench.report import Origin, Spread
 
 NAME = "reconnect"
 TITLE = "TCP, TLS 1.3 and WebSocket handshakes and the close of a connection, one after another, on loopback"
@@ -49,17 +49,10 @@ class Figures(msgspec.Struct, frozen=True):
     """How many times a full one costs what a resumed one does in the same round."""
 
 
-class Report(msgspec.Struct, frozen=True):
+class Report(Origin, frozen=True):
     """What the result file holds."""
 
-    case: str
-    title: str
-    date: str
-    machine: str
-    python: str
     openssl: str
-    versions: dict[str, str]
-    pinning: str
     reconnects: int
     """Of each kind in each round."""
     figures: dict[Chain, Figures]
@@ -98,13 +91,8 @@ def measure(chain: Chain, rounds: int, count: int, cores: Cores | None) -> list[
         with _serving(server, cores) as port:
             command = [sys.executable, "-m", "bench.sides.reconnect", f"wss://localhost:{port}", str(ca)]
             command += [str(rounds), str(count), *_pinned(cores.side if cores else None)]
-            try:
-                done = subprocess.run(command, stdout=subprocess.PIPE, timeout=TIMEOUT_S)
-            except subprocess.TimeoutExpired:
-                raise BenchError(f"{NAME} took longer than {TIMEOUT_S:g} s") from None
-    if done.returncode != 0:
-        raise BenchError(f"{NAME} ended with exit code {done.returncode}")
-    return msgspec.json.decode(done.stdout, type=list[Round])
+            said = output_of(NAME, command, TIMEOUT_S)
+    return msgspec.json.decode(said, type=list[Round])
 
 
 @contextlib.contextmanager
@@ -143,14 +131,8 @@ def _make_certificates(chain: Chain, directory: Path) -> tuple[Path, Path]:
 def make_report(measured: dict[Chain, list[Round]], count: int, pinning: str) -> Report:
     """Put together what the result file holds."""
     return Report(
-        case=NAME,
-        title=TITLE,
-        date=datetime.now(UTC).isoformat(timespec="seconds"),
-        machine=report.machine(),
-        python=report.python(),
+        **asdict(report.origin(NAME, TITLE, pinning)),
         openssl=ssl.OPENSSL_VERSION,
-        versions=report.versions(),
-        pinning=pinning,
         reconnects=count,
         figures={chain: _figures(rounds) for chain, rounds in measured.items()},
         rounds=measured,

@@ -11,6 +11,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import msgspec
+from msgspec.structs import asdict
 
 from bench.cases import OURS, SIDES, Case, SideName
 from bench.measure import Round
@@ -37,8 +38,8 @@ class SideFigures(msgspec.Struct, frozen=True):
     """Messages per CPU-second of scaleout, in multiples of this side's in the same round."""
 
 
-class Report(msgspec.Struct, frozen=True):
-    """What a result file holds."""
+class Origin(msgspec.Struct, frozen=True):
+    """What a result file begins with: what was measured, when, and on what."""
 
     case: str
     title: str
@@ -47,6 +48,11 @@ class Report(msgspec.Struct, frozen=True):
     python: str
     versions: dict[str, str]
     pinning: str
+
+
+class Report(Origin, frozen=True):
+    """What a result file holds."""
+
     seconds: float
     """Time of receiving of each side in each round."""
     figures: dict[SideName, SideFigures]
@@ -97,16 +103,16 @@ def warnings(rounds: Sequence[Round]) -> list[str]:
     return found
 
 
+def origin(case: str, title: str, pinning: str) -> Origin:
+    """Where figures that are measured now come from."""
+    date = datetime.now(UTC).isoformat(timespec="seconds")
+    return Origin(case, title, date, machine(), python(), versions(), pinning)
+
+
 def make_report(case: Case, seconds: float, pinning: str, rounds: list[Round]) -> Report:
     """Put together what a result file holds."""
     return Report(
-        case=case.name,
-        title=case.title,
-        date=datetime.now(UTC).isoformat(timespec="seconds"),
-        machine=machine(),
-        python=python(),
-        versions=versions(),
-        pinning=pinning,
+        **asdict(origin(case.name, case.title, pinning)),
         seconds=seconds,
         figures=figures(rounds),
         warnings=warnings(rounds),

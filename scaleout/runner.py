@@ -20,8 +20,9 @@ from scaleout.loading import check_config
 from scaleout.secrets import Redactor
 from scaleout.sinks import make_sink
 from scaleout.supervisor.aggregator import Aggregator
-from scaleout.supervisor.control import listening, serving
+from scaleout.supervisor.control import serving
 from scaleout.supervisor.deadletters import DeadLetters, StoreSink
+from scaleout.supervisor.listening import listening
 from scaleout.supervisor.operator import Operator
 from scaleout.supervisor.status import Summary
 from scaleout.supervisor.supervisor import Supervisor

@@ -1,12 +1,9 @@
-"""The control socket: private, never two of them, and whatever comes in harms nobody."""
+"""The control socket: a reply for each request, and whatever comes in harms nobody."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
-import socket
-import stat
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import Any
@@ -25,9 +22,10 @@ from scaleout.control.messages import (
     Resumed,
     Send,
 )
-from scaleout.errors import ConfigError, ControlError
+from scaleout.errors import ControlError
 from scaleout.supervisor import control
-from scaleout.supervisor.control import listening, serving
+from scaleout.supervisor.control import serving
+from scaleout.supervisor.listening import listening
 
 Run = Callable[[Awaitable[Any]], Any]
 REPLIES: msgspec.json.Decoder[AnyReply] = msgspec.json.Decoder(AnyReply)
@@ -51,113 +49,6 @@ def run(request: pytest.FixtureRequest) -> Run:
 def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Paths of sockets are short: be where they are."""
     monkeypatch.chdir(tmp_path)
-
-
-# The socket file
-
-
-@pytest.mark.parametrize("umask", [0o000, 0o777])
-def test_private_from_the_first_moment(umask: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    modes: list[int] = []
-    bind = socket.socket.bind
-
-    def bind_and_look(listener: socket.socket, path: str) -> None:
-        bind(listener, path)
-        modes.append(stat.S_IMODE(Path(path).stat().st_mode))
-
-    monkeypatch.setattr(socket.socket, "bind", bind_and_look)
-    before = os.umask(umask)
-    try:
-        with listening("s"):
-            assert stat.S_IMODE(Path("s").stat().st_mode) == 0o600
-    finally:
-        os.umask(before)
-    assert modes == [0o600 & ~umask]
-
-
-def test_private_where_sockets_have_no_mode_of_their_own(monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse(descriptor: int, mode: int) -> None:
-        raise OSError(22, "Invalid argument")
-
-    monkeypatch.setattr(os, "fchmod", refuse)
-    before = os.umask(0)
-    try:
-        with listening("s"):
-            assert stat.S_IMODE(Path("s").stat().st_mode) == 0o600
-        assert os.umask(0) == 0
-    finally:
-        os.umask(before)
-
-
-def test_removed_at_the_end_however_it_comes() -> None:
-    with contextlib.suppress(KeyError), listening("s"):
-        raise KeyError
-    assert not Path("s").exists()
-
-
-def test_another_ones_socket_is_left_alone() -> None:
-    with listening("s"):
-        Path("s").unlink()
-        Path("s").write_text("somebody else's")
-    assert Path("s").read_text() == "somebody else's"
-    Path("s").unlink()
-    with listening("s"):
-        Path("s").unlink()
-
-
-def test_a_stale_one_is_replaced() -> None:
-    with socket.socket(socket.AF_UNIX) as gone:
-        gone.bind("s")
-    with listening("s") as listener, socket.socket(socket.AF_UNIX) as client:
-        assert listener is not None
-        client.connect("s")
-
-
-def refused(path: str) -> str:
-    with pytest.raises(ConfigError) as caught, listening(path):
-        pass
-    assert [fault.key for fault in caught.value.faults] == ["control"]
-    return caught.value.faults[0].problem
-
-
-def test_a_live_one_is_not() -> None:
-    with listening("s"), socket.socket(socket.AF_UNIX) as client:
-        assert "another run listens at s" in refused("s")
-        client.connect("s")
-
-
-def test_one_with_a_full_queue_is_live() -> None:
-    with contextlib.ExitStack() as stack:
-        busy = stack.enter_context(socket.socket(socket.AF_UNIX))
-        busy.bind("s")
-        busy.listen(0)
-        with contextlib.suppress(BlockingIOError):
-            while True:
-                client = stack.enter_context(socket.socket(socket.AF_UNIX))
-                client.setblocking(False)
-                client.connect("s")
-        control_probe, control.PROBE_S = control.PROBE_S, 0.01
-        try:
-            assert "another run listens at s" in refused("s")
-        finally:
-            control.PROBE_S = control_probe
-
-
-def test_places_where_it_can_not_be() -> None:
-    Path("file").touch()
-    assert "isn't a socket" in refused("file")
-    assert "at most" in refused("x" * 200)
-    assert "no directory" in refused("no/s")
-    assert Path("file").exists()
-
-
-def test_no_path_no_socket() -> None:
-    with listening(None) as listener:
-        assert listener is None
-    assert list(Path().iterdir()) == []
-
-
-# The conversation
 
 
 async def answer(request: AnyRequest) -> AnyReply:
