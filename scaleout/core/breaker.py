@@ -48,9 +48,9 @@ class Breaker:
         self._refusals = 0
         return was_open
 
-    def release(self) -> bool:
-        """Close it on a person's word, with as many refusals ahead as at first; whether it was open."""
-        return self.recovered()
+    def release(self) -> None:
+        """Close it on a person's word, with as many refusals ahead as at first."""
+        self._refusals = 0
 
     def probe_delay(self, rng: Random) -> float:
         """Draw the delay before the next probe of an open breaker, in seconds."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import deque
-from itertools import repeat
 
 
 class Pace:
@@ -32,11 +31,10 @@ class Pace:
             return 0.0
         return max(0.0, self._sent_at[0] + self._period_s - now)
 
-    def sent(self, now: float, n: int = 1) -> None:
-        """Take note of messages that went out, also of those that didn't ask, such as pings.
+    def sent(self, now: float) -> None:
+        """Take note of a message that went out, also of one that didn't ask, such as a ping.
 
         Args:
             now: monotonic time in seconds.
-            n: how many.
         """
-        self._sent_at.extend(repeat(now, min(n, self._count)))
+        self._sent_at.append(now)

@@ -59,6 +59,7 @@ class Feed:
         self._producing: Producing | None = None
         self._hook: HookCaller | None = None
         self._tasks: dict[Session, asyncio.Task[None]] = {}
+        self._farewells: set[asyncio.Task[None]] = set()
         self._ended = asyncio.Event()
         if endpoint.producer is not None:
             self._producing = Producing(hooks.load_producer(endpoint.producer), endpoint.name, logger)
@@ -227,10 +228,18 @@ class Feed:
         session = self.sessions[changed.group]
         session.change_streams(changed.add, changed.remove)
         if not session.streams:
-            task = self._tasks[session]
-            task.cancel()
-            farewell = asyncio.ensure_future(session.say_goodbye())
-            farewell.add_done_callback(lambda _: self.sessions.remove(session))
+            if session in self._tasks:  # else it has ended for good
+                self._tasks[session].cancel()
+            farewell = asyncio.get_running_loop().create_task(self._dismiss(session))
+            self._farewells.add(farewell)
+            farewell.add_done_callback(self._farewells.discard)
+
+    async def _dismiss(self, session: Session) -> None:
+        """Close a connection that nothing is left for."""
+        try:
+            await session.say_goodbye()
+        finally:
+            self.sessions.remove(session)
 
     # The end
 

@@ -96,6 +96,11 @@ class Session:
             uri = uri.replace("{stream}", quote(self.streams[0], safe="@,:!*"))
         return self._resume.uri(uri) if self._resume is not None else uri
 
+    @property
+    def rng(self) -> Random:
+        """Randomness."""
+        return self._means.rng
+
     def _enter(self, state: EndpointState) -> None:
         if state is not self.state:
             self.state = connection_step(self.state, state)
@@ -269,11 +274,6 @@ class Session:
             self.last_error = self._log.redact(ending.error)
             self._log.warning("no other connection takes over: %s", self.last_error)
             self._on_change(self)
-
-    @property
-    def rng(self) -> Random:
-        """Randomness."""
-        return self._means.rng
 
     def look(self, now: float, lag_s: float) -> None:
         """See whether data has stopped to come.
