@@ -15,6 +15,8 @@ from scaleout.logs import EndpointLogger
 from scaleout.worker.inlet import Inlet
 from scaleout.worker.telling import Telling
 
+MANY_UNNUMBERED = 100
+"""With so many messages without a number, `sequence` leads nowhere."""
 MAX_CARRIED_KEYS = 1_000
 """With more keys, gaps aren't seen across the death of a worker: each batch would have to look at all of them."""
 
@@ -89,6 +91,8 @@ class GapWatch:
         self._act = act
         self._log = logger
         self._told = Telling()
+        self._unnumbered: int | None = 0
+        """Messages so far, while none of them had a number."""
 
     def begin(self) -> None:
         """A connection was opened after none was there, or is another one than before."""
@@ -96,10 +100,26 @@ class GapWatch:
 
     def _track(self, payloads: list[bytes]) -> Findings:
         findings = self._numbering.tracker.track(payloads)
+        if self._unnumbered is not None:
+            self._look_for_numbers(len(payloads))
         tray = self._inlet.books.tray
         tray.repeats += findings.repeats
         tray.backwards += findings.backwards
         return findings
+
+    def _look_for_numbers(self, messages: int) -> None:
+        """Warn, once, where the path leads nowhere: then no gap would ever be found."""
+        assert self._unnumbered is not None
+        self._unnumbered += messages
+        if self._numbering.tracker.expected:
+            self._unnumbered = None
+        elif self._unnumbered >= MANY_UNNUMBERED:
+            self._log.warning(
+                "none of the first %d messages has a number at %s: no gap can be found",
+                self._unnumbered,
+                self._endpoint.sequence,
+            )
+            self._unnumbered = None
 
     def pass_by(self, payloads: list[bytes], received_at: int) -> None:
         """Look at the numbers of messages that are no data, and go no further."""

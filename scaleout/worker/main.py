@@ -201,6 +201,7 @@ class Worker:
             lag = max(0.0, loop.time() - due)
             for feed in self._feeds.values():
                 feed.look(loop.time(), lag)
+            self._outbox.post_all()
             self.report(Heartbeat(lag=lag, cpu=time.process_time(), backlog=self._outbox.backlog_bytes))
 
     # Endpoints
@@ -209,6 +210,7 @@ class Worker:
         slot, endpoint = assignment.slot, assignment.endpoint
         logger = logs.EndpointLogger(endpoint.name, setup.secrets)
         books = Books(slot, endpoint, self._outbox, setup.envelope)
+        self._outbox.know(books.tray)
         try:
             feed = Feed(
                 assignment,

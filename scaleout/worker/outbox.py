@@ -81,6 +81,7 @@ class Outbox:
     def __init__(self) -> None:
         self._loop = asyncio.get_running_loop()
         self._channel: Channel[Command] | None = None
+        self._known: list[Tray] = []
         self._trays: list[Tray] = []
         self._dead_letters: list[DeadLetter] = []
         self._retried: list[TriedLetter] = []
@@ -112,6 +113,16 @@ class Outbox:
         elif self._timer.when() > self._loop.time() + linger_s:
             self._timer.cancel()
             self._timer = self._loop.call_later(linger_s, self.flush)
+
+    def know(self, tray: Tray) -> None:
+        """This tray is filled from now on."""
+        self._known.append(tray)
+
+    def post_all(self) -> None:
+        """Take the trays in which messages are noted without an outcome as yet, so that the books show them."""
+        for tray in self._known:
+            if not tray.is_open and (tray.received or tray.dropped):
+                self.put(tray, (), 0)
 
     def put_dead_letter(self, letter: DeadLetter) -> None:
         """Take a dead letter; the tray that counts it follows with `put`."""
