@@ -134,7 +134,7 @@ class Endpoint(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     streams_per_connection: int | None = None
     """None: all on one connection."""
     send_rate: Rate | None = None
-    """Of messages sent on a connection, pings and pongs counted."""
+    """Of messages sent on a connection, pings and pongs counted; None: unlimited."""
     producer: str | None = None
     """MODULE:FUNCTION, an async generator of messages to send; started anew with each connection."""
     processor: str | None = None
@@ -148,11 +148,11 @@ class Endpoint(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     standby: bool = False
     """Keep a second connection open and subscribed, which takes over at once."""
     rotate_after: float | None = None
-    """Move to a fresh connection when one is so old, or up to a tenth earlier."""
+    """Move to a fresh connection when one is so old, or up to a tenth earlier; None: never."""
     goodbye: JSONValue | None = None
     """A message by which the server says that it will close: time to move to a fresh connection."""
     stale_after: float | None = None
-    """Without data for so long, the connection is given up; heartbeats are no data."""
+    """Without data for so long, the connection is given up, and heartbeats are no data; None: never."""
     heartbeat: Heartbeat | None = None
     reply: tuple[Reply, ...] = ()
     ready: Ready | None = None
@@ -198,10 +198,12 @@ class Endpoint(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     max_concurrency: int = 100
     """Calls of an async processor at the same time, at the most."""
     timeout: float | None = None
-    """How long an async processor may take for a message."""
+    """How long an async processor may take for a message; None: for ever."""
     compression: Literal["off", "deflate"] = "off"
     max_message_size: int = 4 * 2**20
+    """A larger message closes the connection with 1009."""
     open_timeout: float = 10.0
+    """For TCP, TLS and handshake together."""
     ping_interval: float = 20.0
     """0 sends no pings."""
     ping_timeout: float = 20.0
@@ -223,7 +225,7 @@ class Endpoint(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A whole run.
 
-    Times are in seconds. Made in Python (`Config(endpoints=[Endpoint(uri=...)])`) or by `load`.
+    Times are in seconds, sizes in bytes. Made in Python (`Config(endpoints=[Endpoint(uri=...)])`) or by `load`.
     """
 
     endpoints: tuple[Endpoint, ...] = ()
@@ -237,13 +239,13 @@ class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     envelope: bool = True
     """False writes results alone, without endpoint and receive time."""
     duration: float | None = None
-    """Stop after that time."""
+    """Stop reading after that time; None: never."""
     limit: int | None = None
-    """Stop reading after that many messages over all endpoints."""
+    """Stop reading after that many messages over all endpoints; None: never."""
     summary: str | None = None
-    """File for the summary, JSON."""
+    """File for the summary, JSON; None: none is written."""
     dead_letters: str | None = None
-    """File of the dead letters, an SQLite database."""
+    """File of the dead letters, an SQLite database; None: they are counted, not kept."""
     max_dead_letters: int = 100_000
     """Above it, the oldest leave."""
     max_dead_letter_bytes: int = 2**30
@@ -255,6 +257,7 @@ class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     hosts: dict[str, Host] = {}
     """Budgets by host, or host:port."""
     view: Literal["auto", "plain", "none"] = "auto"
+    """A line a second and a table at the end; `auto` shows the line on a terminal alone."""
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     log_format: Literal["text", "json"] = "text"
     heartbeat_timeout: float = 10.0

@@ -33,7 +33,7 @@ class Resume(Request, frozen=True, tag="resume"):
     """End quarantines and waits: connect at once."""
 
     endpoints: tuple[str, ...] = ()
-    """None: all that are quarantined or wait between two attempts."""
+    """Without any: all that are quarantined or wait between two attempts."""
 
 
 class Send(Request, frozen=True, tag="send"):
@@ -99,6 +99,7 @@ class EndpointView(Struct, frozen=True):
     stall: str | None
     """Why it brings no data although it is live."""
     connects: int
+    """Connections opened so far."""
     streams: tuple[str, ...]
 
 

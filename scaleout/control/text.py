@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from scaleout.control.messages import EndpointView, Status, WorkerView
 from scaleout.core.lifecycle import EndpointState
-from scaleout.monitor.text import compact, compact_bytes, plural, printable, table
+from scaleout.monitor.text import TERMS, compact, compact_bytes, plural, printable, table
 
 LONGEST_REASON = 100
 
@@ -71,18 +71,9 @@ def _workers_table(workers: tuple[WorkerView, ...]) -> str:
 
 def _totals_line(totals: dict[str, int]) -> str:
     terms = [f"{plural(totals.get('received', 0), 'message')} received"]
-    for term in (
-        "delivered",
-        "filtered",
-        "dead_lettered",
-        "dropped",
-        "duplicates",
-        "lost",
-        "in_flight",
-        "retried",
-    ):
-        if totals.get(term):
-            terms.append(f"{totals[term]:,} {term.replace('_', ' ')}")
+    for term, name in (TERMS | {"retried": "retried"}).items():
+        if term != "received" and totals.get(term):
+            terms.append(f"{totals[term]:,} {name}")
     return " · ".join(terms)
 
 

@@ -14,6 +14,7 @@ from scaleout.loading.combinations import contradictions
 from scaleout.loading.keys import ENDPOINT_KEYS, RUN_KEYS
 from scaleout.loading.parsing import Table
 from scaleout.loading.reading import BAD, Reader, Reading, found, join
+from scaleout.monitor.text import printable
 from scaleout.processors import load_or_explain
 from scaleout.secrets import Redactor
 from scaleout.sinks import path_of_sink
@@ -75,7 +76,9 @@ class Draft:
         endpoints = self._endpoints(raw, endpoint_overrides or {})
         if self.faults:
             redact = Redactor(self.secrets)
-            unique = dict.fromkeys(Fault(each.source, each.key, redact(each.problem)) for each in self.faults)
+            unique = dict.fromkeys(
+                Fault(each.source, each.key, printable(redact(each.problem))) for each in self.faults
+            )
             raise ConfigError(tuple(unique))
         return Config(endpoints=endpoints, secrets=tuple(self.secrets), **values)  # type: ignore[arg-type]
 

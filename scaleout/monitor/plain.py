@@ -8,7 +8,7 @@ from typing import TextIO
 
 from scaleout.core.ledger import Counts
 from scaleout.core.lifecycle import EndpointState, WorkerState
-from scaleout.monitor.text import compact, compact_bytes, plural, table
+from scaleout.monitor.text import TERMS, compact, compact_bytes, plural, table
 from scaleout.supervisor.status import Summary
 from scaleout.supervisor.supervisor import Supervisor
 
@@ -16,17 +16,6 @@ INTERVAL_S = 1.0
 MAX_ROWS = 40
 """Endpoints in the final table; the others are summed up in one row."""
 
-COLUMNS = {
-    "received": "received",
-    "delivered": "delivered",
-    "filtered": "filtered",
-    "dead_lettered": "dead letters",
-    "dropped": "dropped",
-    "duplicates": "duplicates",
-    "lost": "lost",
-    "in_flight": "in flight",
-}
-"""The terms of the ledger, and their names for people."""
 ALWAYS_SHOWN = ("received", "delivered", "filtered", "dead_lettered", "lost")
 """The others are shown where there is something to show."""
 
@@ -75,7 +64,7 @@ def progress(supervisor: Supervisor, before: Counts, total: Counts, elapsed_s: f
 def final_table(summary: Summary) -> str:
     """What became of the messages of each endpoint, busiest first, and a verdict in words."""
     endpoints = sorted(summary.endpoints.items(), key=lambda item: (-item[1].counts.received, item[0]))
-    columns = [column for column in COLUMNS if column in ALWAYS_SHOWN or getattr(summary.totals, column)]
+    columns = [column for column in TERMS if column in ALWAYS_SHOWN or getattr(summary.totals, column)]
     rows = [
         _row(name, endpoint.counts, columns, compact(endpoint.connects), endpoint.state.value)
         for name, endpoint in endpoints[:MAX_ROWS]
@@ -87,7 +76,7 @@ def final_table(summary: Summary) -> str:
         rows.append(_row(f"{len(endpoints) - MAX_ROWS} more", others, columns, "", ""))
     connects = sum(endpoint.connects for _, endpoint in endpoints)
     rows.append(_row("total", summary.totals, columns, compact(connects), ""))
-    header = ("endpoint", *(COLUMNS[column] for column in columns), "connects", "state")
+    header = ("endpoint", *(TERMS[column] for column in columns), "connects", "state")
     lines = [table(header, rows), "", verdict(summary)]
     errors = [f"  {name}: {endpoint.last_error}" for name, endpoint in endpoints if endpoint.last_error]
     if errors:

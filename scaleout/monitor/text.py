@@ -4,6 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+TERMS = {
+    "received": "received",
+    "delivered": "delivered",
+    "filtered": "filtered",
+    "dead_lettered": "dead letters",
+    "dropped": "dropped",
+    "duplicates": "duplicates",
+    "lost": "lost",
+    "in_flight": "in flight",
+}
+"""The terms of the ledger, and their names for people."""
+
 
 def compact(number: float) -> str:
     """A number in few characters: `950`, `12.3k`, `4.56M`."""

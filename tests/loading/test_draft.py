@@ -622,6 +622,10 @@ RUNS = st.fixed_dictionaries(
 )
 
 
+def test_faults_are_on_one_line_whatever_they_quote() -> None:
+    assert fault({**endpoint(), "sink": "no directory\r/\x1b[31m"}).isprintable()
+
+
 @settings(max_examples=300, deadline=None)
 @given(RUNS, st.dictionaries(st.sampled_from(["A", "B"]), st.text(max_size=5)))
 def test_a_mangled_configuration_raises_nothing_but_its_faults(
