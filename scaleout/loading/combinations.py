@@ -43,6 +43,9 @@ def _streams(value: Value) -> Iterator[tuple[str, str]]:
         for key in ("streams_per_connection", "unsubscribe"):
             if value(key):
                 yield key, "is for endpoints with `streams`, and there are none"
+        for placeholder in ("{stream}", "{streams}"):
+            if mentions(value("subscribe"), placeholder):
+                yield "subscribe", f'expected `streams` with it: "{placeholder}" stands for them'
         return
     assert isinstance(streams, tuple)
     if len(set(streams)) < len(streams):
@@ -60,6 +63,8 @@ def _streams(value: Value) -> Iterator[tuple[str, str]]:
 def _cursor(value: Value) -> Iterator[tuple[str, str]]:
     cursor = value("cursor")
     if cursor is None:
+        if mentions(value("subscribe"), "{cursor}"):
+            yield "subscribe", 'expected `cursor` with it: "{cursor}" stands for the last value of one'
         return
     if value("streams"):
         yield "cursor", "expected one connection: a cursor can't be kept for `streams`"
