@@ -48,6 +48,8 @@ class Feed:
         self.sessions: list[Session] = []
         self.connects = 0
         """Connections opened so far."""
+        self._connects_before = 0
+        """Of sessions that are gone."""
         self.last_error: str | None = None
         self._means = means
         self._assignment = assignment
@@ -149,7 +151,7 @@ class Feed:
             self._ended.set()
 
     def _follow(self, session: Session) -> None:
-        self.connects = sum(each.connects for each in self.sessions)
+        self.connects = self._connects_before + sum(each.connects for each in self.sessions)
         self.last_error = session.last_error or self.last_error
         self._on_change(self)
 
@@ -240,6 +242,7 @@ class Feed:
             await session.say_goodbye()
         finally:
             self.sessions.remove(session)
+            self._connects_before += session.connects
 
     # The end
 

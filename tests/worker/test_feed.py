@@ -57,6 +57,27 @@ def test_streams_can_be_taken_from_connections_that_have_ended() -> None:
     asyncio.run(scenario())
 
 
+def test_connects_of_connections_that_are_gone_still_count() -> None:
+    async def scenario() -> None:
+        endpoint = Endpoint(
+            uri="ws://feed.test/{stream}", streams=("a", "b"), streams_per_connection=1, reconnect="never"
+        )
+        feed = feed_of(endpoint)
+        async with asyncio.timeout(10):
+            await feed.run()
+            for session in feed.sessions:
+                session.connects = 3
+            feed.change_streams((), ("a",))
+            while len(feed.sessions) > 1:
+                await asyncio.sleep(0)
+            feed.change_streams(("c",), ())
+            while feed.sessions[-1].state is not EndpointState.ENDED:
+                await asyncio.sleep(0)
+        assert feed.connects == 6
+
+    asyncio.run(scenario())
+
+
 def test_a_change_that_makes_no_sense_is_told() -> None:
     async def scenario() -> None:
         feed = feed_of(Endpoint(uri="ws://feed.test/", streams=("a", "b"), subscribe=("{stream}",)))
