@@ -17,6 +17,7 @@ from scaleout.errors import SendError
 from scaleout.logs import EndpointLogger
 from scaleout.worker.connection import Receiver
 from scaleout.worker.gaps import GapWatch
+from scaleout.worker.handover.succession import Succession
 from scaleout.worker.inlet import Inlet
 from scaleout.worker.links import endings
 from scaleout.worker.links.endings import Ending, Renegotiation
@@ -28,7 +29,6 @@ from scaleout.worker.links.standing import Standing
 from scaleout.worker.links.talk import Talk
 from scaleout.worker.means import Means
 from scaleout.worker.resume import Resume
-from scaleout.worker.succession import Succession
 
 OnChange = Callable[["Session"], None]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from scaleout.core.splice import Alignment, Outcome, align, common, matched, meeting
-from scaleout.worker.shadow import Shadow, Tail
+from scaleout.worker.handover.shadow import Shadow, Tail
 
 ENOUGH = 16
 """Messages in common that settle an alignment: fewer may look alike by chance."""

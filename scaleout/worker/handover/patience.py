@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from scaleout.worker.overlap import ENOUGH
+from scaleout.worker.handover.overlap import ENOUGH
 
 SLOW_FEED_S = 1.0
 """On a slow feed, as many messages in common will do as come in that time."""

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable
 
 from scaleout.core.frames import Kind
 from scaleout.worker.connection import Receiver
-from scaleout.worker.shadow import hash_of
+from scaleout.worker.handover.shadow import hash_of
 
 RECOGNITION_S = 10.0
 """After that time a message that looks like one of them is another one."""

@@ -16,9 +16,9 @@ from scaleout.config import Endpoint
 from scaleout.core.backoff import BackoffState
 from scaleout.core.remedies import Remedy
 from scaleout.worker.connection import Receiver
+from scaleout.worker.handover.takeover import Destination, Takeover
 from scaleout.worker.links.endings import Ending
 from scaleout.worker.links.link import Link
-from scaleout.worker.takeover import Destination, Takeover
 
 LEAD_S = 1.0
 """The old connection's messages are noted for so long before the next one is opened, which may lag behind it."""

@@ -24,11 +24,11 @@ from typing import Protocol
 from scaleout.core.frames import Kind
 from scaleout.core.splice import Alignment
 from scaleout.worker.connection import Receiver
+from scaleout.worker.handover.overlap import ENOUGH, Overlap
+from scaleout.worker.handover.patience import Patience
+from scaleout.worker.handover.recognition import Recognition, without_recognition
+from scaleout.worker.handover.shadow import Cut, Tail, hash_of
 from scaleout.worker.links.link import Link
-from scaleout.worker.overlap import ENOUGH, Overlap
-from scaleout.worker.patience import Patience
-from scaleout.worker.recognition import Recognition, without_recognition
-from scaleout.worker.shadow import Cut, Tail, hash_of
 
 
 class Destination(Protocol):

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 from scaleout.core.frames import Kind
 from scaleout.core.splice import Outcome
-from scaleout.worker.overlap import DISTINCT, ENOUGH, Overlap
-from scaleout.worker.shadow import Tail
+from scaleout.worker.handover.overlap import DISTINCT, ENOUGH, Overlap
+from scaleout.worker.handover.shadow import Tail
 
 
 class Two:

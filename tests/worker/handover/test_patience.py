@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from scaleout.worker.overlap import ENOUGH
-from scaleout.worker.patience import ORPHAN_PATIENCE_S, PATIENCE_S, SILENT_S, SLOW_FEED_S, Patience
+from scaleout.worker.handover.overlap import ENOUGH
+from scaleout.worker.handover.patience import ORPHAN_PATIENCE_S, PATIENCE_S, SILENT_S, SLOW_FEED_S, Patience
 
 
 def opened(now: float = 100.0) -> Patience:

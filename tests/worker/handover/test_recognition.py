@@ -7,8 +7,8 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from scaleout.core.frames import Kind
-from scaleout.worker.recognition import RECOGNITION_S, Recognition, without_recognition
-from scaleout.worker.shadow import hash_of
+from scaleout.worker.handover.recognition import RECOGNITION_S, Recognition, without_recognition
+from scaleout.worker.handover.shadow import hash_of
 
 Run = Callable[[Awaitable[Any]], Any]
 

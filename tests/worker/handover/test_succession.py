@@ -20,9 +20,9 @@ from scaleout.config import Endpoint
 from scaleout.core.frames import Kind
 from scaleout.core.remedies import Remedy
 from scaleout.worker.connection import Receiver
+from scaleout.worker.handover.succession import Succession
 from scaleout.worker.links.endings import Ending
 from scaleout.worker.links.link import Link
-from scaleout.worker.succession import Succession
 
 TICK_S = 0.02
 
@@ -438,7 +438,7 @@ def test_a_standby_takes_over_from_one_that_falls_silent(lags: tuple[float, floa
 def test_what_a_silent_connection_leaves_to_the_standby_is_never_too_much(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("scaleout.worker.shadow.MAX_SHADOW", 200)
+    monkeypatch.setattr("scaleout.worker.handover.shadow.MAX_SHADOW", 200)
     host = play(steady(100, 60), [Plan(falls_silent=20.0), Plan()], 40, standby=True)
     assert numbers(host) == list(range(len(host.delivered)))
     assert len(host.delivered) > 3900
@@ -597,7 +597,7 @@ def test_backpressure_counts_as_no_time() -> None:
 
 def test_a_shadow_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     """An old connection that lags far behind doesn't let the shadow fill the memory."""
-    monkeypatch.setattr("scaleout.worker.shadow.MAX_SHADOW", 200)
+    monkeypatch.setattr("scaleout.worker.handover.shadow.MAX_SHADOW", 200)
     most = 0
 
     def look(host: FakeHost) -> None:
