@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 
 from scaleout.arguments import add_no_envelope
-from scaleout.deadletters import command
+from scaleout.deadletters import command, retry
 from scaleout.deadletters.choosing import ANY, letter_id, since
 from scaleout.deadletters.letters import STAGES, Status
 
@@ -26,7 +26,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     _add_retry(
         add(
             "retry",
-            command.retry,
+            retry.retry,
             "Put letters through their processors once more, in place or in a live run.",
         )
     )
