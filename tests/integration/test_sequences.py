@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from scaleout.simulator import Faults, SimulatorConfig, SimulatorProcess
+from scaleout.simulator import Dialogue, Faults, SimulatorConfig, SimulatorProcess
 
 Launch = Callable[..., Any]
 
@@ -179,3 +179,18 @@ def test_a_function_that_wants_to_end_the_process_does_not(launch: Launch) -> No
         assert run.wait() == 0, run.stderr
     assert run.stderr.count("on_gap failed: SystemExit: 7") == 1
     assert run.summary["totals"]["delivered"] == 1000
+
+
+def test_heartbeats_that_are_numbered_like_the_data_make_no_gaps(launch: Launch) -> None:
+    with serve(dialect="coinbase", rate=200, dialogue=Dialogue(heartbeat_every_s=0.05)) as simulator:
+        keys = {
+            "sequence": "sequence_num",
+            "sequence_scope": "connection",
+            "heartbeat": {"match": {"channel": "heartbeats"}},
+        }
+        run = launch({"endpoints": [endpoint_of(simulator, **keys)], "duration": 2})
+        assert run.wait() == 0, run.stderr
+        assert sum(record.heartbeats for record in simulator.connections) > 10
+    totals = run.summary["totals"]
+    assert totals["filtered"] > 10
+    assert (totals["gaps"], totals["repeats"], totals["backwards"]) == (0, 0, 0)

@@ -191,3 +191,32 @@ def test_gaps_are_logged_now_and_then(desk: MakeDesk, run: Run, caplog: pytest.L
     with caplog.at_level(logging.WARNING):
         run(main())
     assert [record.getMessage() for record in caplog.records] == ["gap: expected 1, got 2"]
+
+
+def test_messages_that_are_no_data_may_be_numbered_too(desk: MakeDesk, run: Run) -> None:
+    async def main() -> None:
+        watched = Watched(desk(sequence="n"))
+        watched.receive(0, 1)
+        watched.watch.pass_by([b'{"n":2}', b'{"type":"heartbeat"}'], RECEIVED_AT)
+        watched.receive(3)
+        assert watched.seen == [0, 1, 3] and not watched.gaps
+        watched.watch.pass_by([b'{"n":6}'], RECEIVED_AT)
+        watched.receive(7)
+        assert watched.seen == [0, 1, 3, (4, 6), 7]
+
+    run(main())
+
+
+def test_a_path_that_leads_nowhere_is_told_once(
+    desk: MakeDesk, run: Run, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def main() -> None:
+        nowhere, right = Watched(desk(sequence="nosuch")), Watched(desk(sequence="n"))
+        for start in range(0, 1000, 10):
+            nowhere.receive(*range(start, start + 10))
+            right.receive(*range(start, start + 10))
+
+    with caplog.at_level(logging.WARNING):
+        run(main())
+    (told,) = caplog.records
+    assert told.getMessage() == "none of the first 100 messages has a number at nosuch: no gap can be found"

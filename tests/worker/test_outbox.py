@@ -247,3 +247,22 @@ def test_nothing_is_lost_or_out_of_order(
         assert channel.is_closed
 
     run(scenario())
+
+
+def test_messages_without_an_outcome_are_reported_when_asked(
+    run: Callable[..., Any], sent_channel: Callable[[], Any]
+) -> None:
+    async def scenario() -> None:
+        channel = sent_channel()
+        outbox = Outbox()
+        outbox.send_through(channel)
+        tray, other = Tray(1), Tray(2)
+        outbox.know(tray)
+        outbox.know(other)
+        tray.received = 3
+        outbox.post_all()
+        outbox.post_all()
+        (batch,) = channel.batches
+        assert [(entry.slot, entry.received) for entry in batch.entries] == [(1, 3)]
+
+    run(scenario())
