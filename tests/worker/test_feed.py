@@ -68,11 +68,10 @@ def test_connects_of_connections_that_are_gone_still_count() -> None:
             for session in feed.sessions:
                 session.connects = 3
             feed.change_streams((), ("a",))
-            while len(feed.sessions) > 1:
-                await asyncio.sleep(0)
+            await asyncio.gather(*feed._farewells)
             feed.change_streams(("c",), ())
-            while feed.sessions[-1].state is not EndpointState.ENDED:
-                await asyncio.sleep(0)
+            await asyncio.gather(*feed._tasks.values())
+        assert [session.connects for session in feed.sessions] == [3, 0]
         assert feed.connects == 6
 
     asyncio.run(scenario())
