@@ -117,11 +117,6 @@ class SimulatorConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
             ),
             (self.processes < 1, "processes", f"expected at least 1, found {self.processes}"),
             (
-                not 0 <= self.port <= 65536 - max(1, self.processes),
-                "port",
-                f"expected one from 0 to 65535, with room for all processes, found {self.port}",
-            ),
-            (
                 self.firehose and self.dialect != "trade",
                 "firehose",
                 f"sends trades alone: expected the dialect trade, found {self.dialect!r}",
