@@ -19,6 +19,8 @@ import msgspec
 import psutil
 import pytest
 
+from scaleout import cli
+
 ROOT = Path(__file__).parents[1]
 DEADLINE_S = 60.0
 
@@ -161,6 +163,20 @@ def launch(tmp_path: Path) -> Iterator[Launch]:
     yield start
     for run in launched:
         run.kill()
+
+
+@pytest.fixture
+def invoke(capsys: pytest.CaptureFixture[str]) -> Callable[..., tuple[int, str, str]]:
+    """Run a command line in this process: exit code, standard output and error."""
+
+    def run(*arguments: str) -> tuple[int, str, str]:
+        with pytest.raises(SystemExit) as caught:
+            cli.main(arguments)
+        out, err = capsys.readouterr()
+        assert isinstance(caught.value.code, int)
+        return caught.value.code, out, err
+
+    return run
 
 
 @pytest.fixture

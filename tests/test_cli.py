@@ -11,17 +11,10 @@ from typing import Any
 
 import pytest
 
-from scaleout import cli
 from scaleout.errors import SimulatorError, WorkerError
 from scaleout.simulator import SimulatorConfig, SimulatorProcess
 
-
-def outcome(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str, str]:
-    with pytest.raises(SystemExit) as caught:
-        cli.main(arguments)
-    out, err = capsys.readouterr()
-    assert isinstance(caught.value.code, int)
-    return caught.value.code, out, err
+Invoke = Callable[..., tuple[int, str, str]]
 
 
 @pytest.mark.parametrize(
@@ -45,10 +38,8 @@ def outcome(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, s
         (["simulate", "--endpoints", "none"], "endpoints"),
     ],
 )
-def test_bad_usage_is_one_line_and_code_2(
-    arguments: list[str], expected: str, capsys: pytest.CaptureFixture[str]
-) -> None:
-    code, out, err = outcome(capsys, *arguments)
+def test_bad_usage_is_one_line_and_code_2(arguments: list[str], expected: str, invoke: Invoke) -> None:
+    code, out, err = invoke(*arguments)
     assert code == 2
     assert out == ""
     assert expected in err
@@ -58,37 +49,37 @@ def test_bad_usage_is_one_line_and_code_2(
 
 @pytest.mark.parametrize("error", [OSError, SimulatorError, WorkerError])
 def test_what_fails_is_one_line_and_code_1(
-    error: type[Exception], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    error: type[Exception], invoke: Invoke, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fail(*given: object) -> int:
         raise error("it died")
 
     monkeypatch.setattr("scaleout.demo.run", fail)
-    assert outcome(capsys, "--demo") == (1, "", "scaleout: it died\n")
+    assert invoke("--demo") == (1, "", "scaleout: it died\n")
 
 
-def test_help_names_every_command(capsys: pytest.CaptureFixture[str]) -> None:
-    code, out, _ = outcome(capsys, "--help")
+def test_help_names_every_command(invoke: Invoke) -> None:
+    code, out, _ = invoke("--help")
     assert code == 0
     for command in ("run", "check", "simulate", "deadletters"):
         assert command in out
 
 
-def test_check_shows_what_would_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_check_shows_what_would_run(tmp_path: Path, invoke: Invoke) -> None:
     path = tmp_path / "feeds.toml"
     path.write_text('[[endpoints]]\nname = "btc"\nuri = "wss://user:secret@example.org/btc?token=secret"\n')
-    code, out, err = outcome(capsys, "check", str(path))
+    code, out, err = invoke("check", str(path))
     assert (code, err) == (0, "")
     assert "btc" in out
     assert "secret" not in out
 
 
-def test_check_reports_every_fault(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_check_reports_every_fault(tmp_path: Path, invoke: Invoke) -> None:
     path = tmp_path / "feeds.toml"
     path.write_text(
         'workres = 2\n[[endpoints]]\nuri = "nonsense"\nlinger = "soon"\nprocessor = "no.such:thing"\n'
     )
-    code, _, err = outcome(capsys, "check", str(path))
+    code, _, err = invoke("check", str(path))
     assert code == 2
     assert len(err.splitlines()) == 4
     assert 'workres: unknown key; did you mean "workers"?' in err

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from typing import Any, ClassVar
 
 import pytest
 
-from scaleout import cli
 from scaleout.control import command
 from scaleout.control.messages import Status
 from scaleout.errors import ControlError
+
+Invoke = Callable[..., tuple[int, str, str]]
 
 
 class FakeControl:
@@ -46,19 +48,11 @@ def control(monkeypatch: pytest.MonkeyPatch) -> type[FakeControl]:
     return FakeControl
 
 
-def outcome(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str, str]:
-    with pytest.raises(SystemExit) as caught:
-        cli.main(arguments)
-    out, err = capsys.readouterr()
-    assert isinstance(caught.value.code, int)
-    return caught.value.code, out, err
-
-
-def test_status(control: Any, capsys: pytest.CaptureFixture[str]) -> None:
-    code, out, err = outcome(capsys, "status", "--control", "s")
+def test_status(control: Any, invoke: Invoke) -> None:
+    code, out, err = invoke("status", "--control", "s")
     assert (code, err) == (0, "")
     assert out.splitlines()[-1] == "5 messages received"
-    code, out, err = outcome(capsys, "status", "--control", "s", "--json")
+    code, out, err = invoke("status", "--control", "s", "--json")
     assert (code, json.loads(out), err) == (
         0,
         {"workers": [], "endpoints": [], "totals": {"received": 5}},
@@ -67,38 +61,38 @@ def test_status(control: Any, capsys: pytest.CaptureFixture[str]) -> None:
     assert out.count("\n") == 1
 
 
-def test_resume(control: Any, capsys: pytest.CaptureFixture[str]) -> None:
-    assert outcome(capsys, "resume", "--control", "s") == (0, "", "nothing to resume\n")
-    assert outcome(capsys, "resume", "a", "b", "--control", "s") == (0, "", "resumed: a, b\n")
-    code, out, _ = outcome(capsys, "resume", "a", "--control", "s", "--json")
+def test_resume(control: Any, invoke: Invoke) -> None:
+    assert invoke("resume", "--control", "s") == (0, "", "nothing to resume\n")
+    assert invoke("resume", "a", "b", "--control", "s") == (0, "", "resumed: a, b\n")
+    code, out, _ = invoke("resume", "a", "--control", "s", "--json")
     assert (code, json.loads(out)) == (0, {"resumed": ["a"]})
     assert ("resume", "a", "b") in control.asked
 
 
-def test_send(control: Any, capsys: pytest.CaptureFixture[str]) -> None:
-    assert outcome(capsys, "send", "a", '{"op": 1}', "--control", "s") == (0, "", "sent to a\n")
-    assert outcome(capsys, "send", "--control", "s", "a", "--", "--ping")[0] == 0
+def test_send(control: Any, invoke: Invoke) -> None:
+    assert invoke("send", "a", '{"op": 1}', "--control", "s") == (0, "", "sent to a\n")
+    assert invoke("send", "--control", "s", "a", "--", "--ping")[0] == 0
     assert [each for each in control.asked if each[0] == "send"] == [
         ("send", "a", '{"op": 1}'),
         ("send", "a", "--ping"),
     ]
 
 
-def test_streams(control: Any, capsys: pytest.CaptureFixture[str]) -> None:
+def test_streams(control: Any, invoke: Invoke) -> None:
     arguments = ("streams", "a", "--add", "x, y", "--add", "z,", "--remove", "w", "--control", "s")
-    assert outcome(capsys, *arguments) == (0, "", "a: added x, y, z; removed w\n")
-    code, out, _ = outcome(capsys, *arguments, "--json")
+    assert invoke(*arguments) == (0, "", "a: added x, y, z; removed w\n")
+    code, out, _ = invoke(*arguments, "--json")
     assert (code, json.loads(out)) == (0, {"endpoint": "a", "added": ["x", "y", "z"], "removed": ["w"]})
     assert control.asked[-1] == ("streams", "a", ["x", "y", "z"], ["w"])
-    outcome(capsys, "streams", "b", "--add", "x", "--control", "s")
+    invoke("streams", "b", "--add", "x", "--control", "s")
     assert control.asked[-1] == ("streams", "b", ["x"], [])
 
 
-def test_a_refusal_is_one_line(control: Any, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_refusal_is_one_line(control: Any, invoke: Invoke) -> None:
     control.problem = "there is no endpoint 'a'"
     try:
         for arguments in (("status",), ("resume",), ("send", "a", "x"), ("streams", "a", "--add", "x")):
-            assert outcome(capsys, *arguments, "--control", "s") == (
+            assert invoke(*arguments, "--control", "s") == (
                 1,
                 "",
                 "scaleout: there is no endpoint 'a'\n",
@@ -118,7 +112,7 @@ def test_a_refusal_is_one_line(control: Any, capsys: pytest.CaptureFixture[str])
         ("status", "--contol=s", "--control", "s"),
     ],
 )
-def test_bad_usage(control: Any, capsys: pytest.CaptureFixture[str], arguments: tuple[str, ...]) -> None:
-    code, out, err = outcome(capsys, *arguments)
+def test_bad_usage(control: Any, invoke: Invoke, arguments: tuple[str, ...]) -> None:
+    code, out, err = invoke(*arguments)
     assert (code, out, err.count("\n")) == (2, "", 1)
     assert control.asked == []

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+import msgspec
 import pytest
 
-from scaleout.deadletters import Limits, NewLetter, Store
+from scaleout.deadletters import Letter, Limits, NewLetter, Status, Store
 
 SECOND = 10**9
 START = 1_767_225_600 * SECOND
@@ -31,6 +32,28 @@ def make_letter(
 def letter() -> Callable[..., NewLetter]:
     """Makes a letter."""
     return make_letter
+
+
+@pytest.fixture(scope="session")
+def kept_letter() -> Callable[..., Letter]:
+    """Makes a letter as the store has it."""
+    letter = Letter(
+        id=7,
+        endpoint="btc",
+        stage="decode",
+        reason="bad",
+        traceback=None,
+        payload=b"x",
+        edited=None,
+        is_text=True,
+        received_at=0,
+        attempts=1,
+        status=Status.DEAD,
+        added_at=0,
+        updated_at=0,
+        size_bytes=7,
+    )
+    return lambda **fields: msgspec.structs.replace(letter, **fields)
 
 
 @pytest.fixture

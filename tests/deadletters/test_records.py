@@ -3,33 +3,21 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 
 import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scaleout.deadletters import Letter, Status
+from scaleout.deadletters import Letter
 from scaleout.deadletters.records import json_line, record_of
 
 
 @given(st.binary(), st.none() | st.binary(), st.booleans())
-def test_records_keep_every_byte(payload: bytes, edited: bytes | None, is_text: bool) -> None:
-    letter = Letter(
-        id=7,
-        endpoint="btc",
-        stage="decode",
-        reason="bad",
-        traceback=None,
-        payload=payload,
-        edited=edited,
-        is_text=is_text,
-        received_at=0,
-        attempts=1,
-        status=Status.DEAD,
-        added_at=0,
-        updated_at=0,
-        size_bytes=7,
-    )
+def test_records_keep_every_byte(
+    kept_letter: Callable[..., Letter], payload: bytes, edited: bytes | None, is_text: bool
+) -> None:
+    letter = kept_letter(payload=payload, edited=edited, is_text=is_text)
     line = json_line(record_of(letter))
     assert line.count(b"\n") == 1
     record = json.loads(line)

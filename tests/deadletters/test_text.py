@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import msgspec
+from collections.abc import Callable
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -18,31 +19,14 @@ from scaleout.deadletters.text import (
     pretty,
 )
 
-LETTER = Letter(
-    id=7,
-    endpoint="btc",
-    stage="decode",
-    reason="bad",
-    traceback=None,
-    payload=b"x",
-    edited=None,
-    is_text=True,
-    received_at=0,
-    attempts=1,
-    status=Status.DEAD,
-    added_at=0,
-    updated_at=0,
-    size_bytes=7,
-)
-
-
-def changed(**fields: object) -> Letter:
-    return msgspec.structs.replace(LETTER, **fields)
+KeptLetter = Callable[..., Letter]
 
 
 @given(st.binary(), st.booleans(), st.text(), st.integers(-(2**63), 2**63 - 1))
-def test_any_letter_can_be_printed(payload: bytes, is_text: bool, text: str, time_ns: int) -> None:
-    letter = changed(
+def test_any_letter_can_be_printed(
+    kept_letter: KeptLetter, payload: bytes, is_text: bool, text: str, time_ns: int
+) -> None:
+    letter = kept_letter(
         payload=payload, is_text=is_text, reason=text, endpoint=text, traceback=text, received_at=time_ns
     )
     table = Table([], 100, is_open=True)
@@ -74,9 +58,9 @@ def test_an_excerpt_is_not_cut_within_a_character() -> None:
     assert excerpt("x\u20ac".encode()[:-1], True) == "x"
 
 
-def test_the_edited_payload_is_what_counts() -> None:
-    assert Table([LETTER], 100).line(changed(edited=b"better")).endswith("better")
-    assert "edited    6 bytes of text" in page_of(changed(edited=b"better"))
+def test_the_edited_payload_is_what_counts(kept_letter: KeptLetter) -> None:
+    assert Table([kept_letter()], 100).line(kept_letter(edited=b"better")).endswith("better")
+    assert "edited    6 bytes of text" in page_of(kept_letter(edited=b"better"))
 
 
 def test_times_that_no_calendar_has() -> None:
