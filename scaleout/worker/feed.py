@@ -216,6 +216,8 @@ class Feed:
             )
         if not set(self.streams) - set(remove) and not add:
             return "at least one stream has to stay"
+        if remove and not self.endpoint.unsubscribe and "{stream}" not in self.endpoint.uri:
+            return f"{self.endpoint.name} has no `unsubscribe`: its streams can't be taken away"
         self.streams = tuple(stream for stream in self.streams if stream not in remove) + tuple(add)
         groups = [tuple(session.streams) for session in self.sessions]
         for changed in change(groups, add, remove, self._per_connection):
