@@ -5,8 +5,10 @@ from __future__ import annotations
 import zlib
 from collections.abc import Callable
 
+from websockets.frames import Opcode
+
 from scaleout.simulator.faults.knobs import BadFrame, Faults
-from scaleout.simulator.framing import Opcode, encode_frame, frame_header
+from scaleout.simulator.framing import encode_frame, frame_header
 
 NOT_UTF8 = b'{"text":"\xff\xfe\xed\xa0\x80"}'
 _BODY = b'{"bad":true}'
@@ -29,7 +31,7 @@ def oversized(size_bytes: int) -> bytes:
 
 def fragments(count: int, payload_bytes: int) -> bytes:
     """So many fragments from the middle of a message."""
-    return encode_frame(Opcode.CONTINUATION, b"x" * payload_bytes, fin=False) * count
+    return encode_frame(Opcode.CONT, b"x" * payload_bytes, fin=False) * count
 
 
 def needs_compression(kind: BadFrame) -> bool:
@@ -81,7 +83,7 @@ _MADE: dict[BadFrame, Callable[[Faults], bytes]] = {
     ),
     "large_control": lambda faults: encode_frame(Opcode.PING, b"x" * 126),
     "fragmented_control": lambda faults: encode_frame(Opcode.PING, b"x", fin=False),
-    "lone_continuation": lambda faults: encode_frame(Opcode.CONTINUATION, _BODY),
+    "lone_continuation": lambda faults: encode_frame(Opcode.CONT, _BODY),
     "nested_message": lambda faults: (
         encode_frame(Opcode.TEXT, b'{"bad":', fin=False) + encode_frame(Opcode.TEXT, _BODY)
     ),

@@ -8,6 +8,7 @@ import enum
 import time
 
 from websockets.exceptions import ConnectionClosed
+from websockets.frames import Opcode
 from websockets.protocol import State
 
 from scaleout.simulator.account import Account
@@ -17,7 +18,7 @@ from scaleout.simulator.dialects import Request
 from scaleout.simulator.entrance import Entrance
 from scaleout.simulator.faults import BadFrame, End, Fate, Pending, fates
 from scaleout.simulator.feed import Feed
-from scaleout.simulator.framing import Opcode, encode_frame
+from scaleout.simulator.framing import encode_frame
 from scaleout.simulator.places import Places
 from scaleout.simulator.position import Position
 from scaleout.simulator.records import ConnectionRecord, Cut, Ended

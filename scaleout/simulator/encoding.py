@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import NamedTuple, Protocol
 
+from websockets.frames import Opcode
+
 from scaleout.simulator.dialects import TRADE_CYCLE, numbered, trade_message, trade_parts
 from scaleout.simulator.faults import StreamFaults
-from scaleout.simulator.framing import Opcode, encode_fragments, encode_frame, frame_header
+from scaleout.simulator.framing import encode_fragments, encode_frame, frame_header
 
 
 class Block(NamedTuple):

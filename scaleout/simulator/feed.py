@@ -6,11 +6,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol
 
+from websockets.frames import Opcode
+
 from scaleout.simulator.config import EndpointPlan, SimulatorConfig
 from scaleout.simulator.dialects import Dialect, dialect
 from scaleout.simulator.encoding import Block, Encoder, FirehoseEncoder, PlainEncoder
 from scaleout.simulator.faults import StreamFaults
-from scaleout.simulator.framing import Opcode, encode_frame
+from scaleout.simulator.framing import encode_frame
 from scaleout.simulator.rates import PacedByRate, PacedByTimes, RateTable
 from scaleout.simulator.recording import load_recording
 

@@ -2,18 +2,9 @@
 
 from __future__ import annotations
 
-import enum
 from collections.abc import Iterable
 
-
-class Opcode(enum.IntEnum):
-    """The opcodes that the simulator sends."""
-
-    CONTINUATION = 0x0
-    TEXT = 0x1
-    BINARY = 0x2
-    PING = 0x9
-
+from websockets.frames import Opcode
 
 _FIN = 0x80
 _SHORT_LIMIT = 126
@@ -47,7 +38,7 @@ def encode_fragments(opcode: Opcode, payload: bytes, pieces: int, between: Itera
     size = -(-len(payload) // pieces)
     frames = [
         encode_frame(
-            opcode if piece == 0 else Opcode.CONTINUATION,
+            opcode if piece == 0 else Opcode.CONT,
             payload[piece * size : (piece + 1) * size],
             fin=piece == pieces - 1,
         )

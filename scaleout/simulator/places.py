@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from websockets.extensions import Extension
-from websockets.frames import Frame
-from websockets.frames import Opcode as FrameOpcode
+from websockets.frames import Frame, Opcode
 
 from scaleout.simulator.encoding import Encoder
 from scaleout.simulator.entrance import Entrance
 from scaleout.simulator.feed import Feed
-from scaleout.simulator.framing import Opcode, encode_frame
+from scaleout.simulator.framing import encode_frame
 from scaleout.simulator.position import Position
 
 
@@ -89,5 +88,5 @@ class Places:
         )
 
     def _compressed_frame(self, opcode: Opcode, body: bytes) -> bytes:
-        frame = Frame(FrameOpcode(opcode), body)
+        frame = Frame(opcode, body)
         return frame.serialize(mask=False, extensions=self._extensions)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import pytest
+from websockets.frames import Opcode
 
 from scaleout.simulator.dialects import dialect, trade_message
 from scaleout.simulator.encoding import FirehoseEncoder, PlainEncoder
 from scaleout.simulator.faults import Faults, StreamFaults
-from scaleout.simulator.framing import Opcode, encode_frame
+from scaleout.simulator.framing import encode_frame
 
 
 def one_by_one(start: int, stop: int, size: int) -> bytes:
