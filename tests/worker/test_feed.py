@@ -84,6 +84,7 @@ def test_a_change_that_makes_no_sense_is_told() -> None:
         assert feed.change_streams((), ("x",)) == "no such stream: x"
         assert feed.change_streams(("a",), ()) == "there already: a"
         assert feed.change_streams((), ("a", "b")) == "at least one stream has to stay"
+        assert "has no `unsubscribe`" in str(feed.change_streams((), ("a",)))
         assert feed.streams == ("a", "b")
         assert "has no streams" in str(feed_of(Endpoint(uri="ws://feed.test/")).change_streams(("a",), ()))
 
