@@ -84,7 +84,7 @@ class Patience:
         return self.clock_s - self._together_since >= SLOW_FEED_S
 
     @property
-    def is_stuck(self) -> bool:
+    def is_next_stuck(self) -> bool:
         """Whether the next connection is open, but doesn't bring what the old one does."""
         return self.clock_s - self._old_alone_since >= PATIENCE_S
 
@@ -117,7 +117,7 @@ class Patience:
         return max(1, min(ENOUGH, math.ceil(messages * SLOW_FEED_S / passed_s)))
 
     @property
-    def may_be_stuck(self) -> bool:
+    def next_may_be_stuck(self) -> bool:
         """Whether the next connection hasn't brought for a while what the old one does."""
         return self.clock_s - self._old_alone_since >= SILENT_S
 

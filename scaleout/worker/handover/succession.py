@@ -169,7 +169,7 @@ class Succession:
     async def _shadow_until_moved(self, takeover: Takeover, follower: Link) -> bool:
         """Whether the follower has taken over; else it is of no use."""
         takeover.watch_both()
-        while not (follower.has_ended or takeover.is_stuck):
+        while not (follower.has_ended or takeover.is_next_stuck):
             began = time.perf_counter()
             if self._old.has_ended or self._is_due:
                 if takeover.move(follower):

@@ -115,9 +115,9 @@ class Takeover:
         self._patience.pass_time(self._loop.time(), is_held)
 
     @property
-    def is_stuck(self) -> bool:
+    def is_next_stuck(self) -> bool:
         """Whether the next connection is open, but doesn't bring what the old one does."""
-        return self._patience.is_stuck
+        return self._patience.is_next_stuck
 
     def _look_for_silence(self) -> None:
         patience, overlap = self._patience, self._overlap
@@ -180,7 +180,7 @@ class Takeover:
         if is_time and overlap.reconcile(minimum):
             self._switch_mixed(follower)
             return True
-        if patience.may_be_stuck and not is_orphan:
+        if patience.next_may_be_stuck and not is_orphan:
             return False
         if overlap.shadow.is_too_large or patience.is_over(is_orphan, overlap.is_known):
             self._switch_uncertain(follower)

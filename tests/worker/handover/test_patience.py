@@ -32,13 +32,13 @@ def test_a_connection_that_never_follows_the_old_one_is_stuck() -> None:
     patience = opened()
     patience.hear_old(100.0)
     patience.pass_time(100.0 + SILENT_S, is_held=False)
-    assert patience.may_be_stuck
-    assert not patience.is_stuck
+    assert patience.next_may_be_stuck
+    assert not patience.is_next_stuck
     patience.pass_time(100.0 + PATIENCE_S, is_held=False)
-    assert patience.is_stuck
+    assert patience.is_next_stuck
     patience.hear_next(110.0)
-    assert not patience.may_be_stuck
-    assert not patience.is_stuck
+    assert not patience.next_may_be_stuck
+    assert not patience.is_next_stuck
 
 
 def test_silence_is_that_of_both_and_counts_from_the_opening() -> None:
@@ -86,7 +86,7 @@ def test_another_connection_begins_anew() -> None:
     patience.hear_old(100.0)
     patience.pass_time(120.0, is_held=False)
     patience.begin(120.0)
-    assert not patience.is_stuck
+    assert not patience.is_next_stuck
     assert not patience.is_time_to_recognize
     patience.want()
     assert not patience.is_over(is_orphan=True, is_known=False)
