@@ -156,6 +156,8 @@ class Ask(Struct, frozen=True, tag=True):
 
     ticket: int
     host: str
+    is_spare: bool = False
+    """Whether it is beside a connection that delivers: as a standby, or to move to."""
 
 
 class AttemptEnded(Struct, frozen=True, tag=True):
@@ -170,6 +172,17 @@ class ConnectionEnded(Struct, frozen=True, tag=True):
     ticket: int
 
 
+class TakenOver(Struct, frozen=True, tag=True):
+    """A spare delivers in the place of another connection, which is the spare until its end."""
+
+    ticket: int
+    """The spare's."""
+    instead_of: int
+
+
+BudgetReport = Ask | AttemptEnded | ConnectionEnded | TakenOver
+
+
 class Answer(Struct, frozen=True, tag=True):
     """What has become of a request."""
 
@@ -181,7 +194,7 @@ class LimitReached(Struct, frozen=True, tag=True):
     """The run's limit of messages has been received."""
 
 
-Report = Ready | Heartbeat | StateChange | Ask | AttemptEnded | ConnectionEnded | Answer | LimitReached
+Report = Ready | Heartbeat | StateChange | BudgetReport | Answer | LimitReached
 
 # Results: worker → aggregator
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 
 from scaleout.config import TLS, Backoff, Config, Cursor, Endpoint, Host, InvalidShare, Quarantine, Rate
+from scaleout.core.hosts import shortages
 from scaleout.secrets import Redactor, redact_uri
 from scaleout.signatures import Processor
 from scaleout.units import format_duration, format_size
@@ -42,6 +43,7 @@ def report(config: Config, processors: Mapping[str, Processor], workers: int) ->
         ("control", config.control or ""),
         ("state", config.state or ""),
         ("hosts", ", ".join(_budget(name, host) for name, host in config.hosts.items())),
+        *(("warning", shortage) for shortage in shortages(config)),
     ]
     lines = [*_aligned(rows), "", *_aligned([fact for fact in facts if fact[1]])]
     return Redactor(config.secrets)("\n".join(lines))

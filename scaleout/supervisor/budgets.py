@@ -6,9 +6,10 @@ import asyncio
 import itertools
 from collections.abc import Callable, Mapping
 
-from scaleout.config import Host
+from scaleout.config import Endpoint, Host
 from scaleout.core.budget import HostBudget
-from scaleout.core.wire import Ask, AttemptEnded, ConnectionEnded
+from scaleout.core.hosts import budget_of, connections_of
+from scaleout.core.wire import Ask, AttemptEnded, BudgetReport, TakenOver
 
 Grant = Callable[[int, int], None]
 """Told the worker's run and its ticket."""
@@ -38,16 +39,34 @@ class Budgets:
         self._asked: dict[int, tuple[int, int]] = {}
         """The other way round, of those that wait."""
         self._timers: dict[HostBudget, asyncio.TimerHandle] = {}
+        self._kept: dict[int, int] = {}
+        """Places for first connections, by slot."""
 
-    def follow(self, run: int, report: Ask | AttemptEnded | ConnectionEnded) -> None:
+    def expect(self, slot: int, endpoint: Endpoint) -> None:
+        """Keep places for the first connections of an endpoint.
+
+        When its streams become fewer they stay kept, for its connections may be as many as before.
+        """
+        host = budget_of(endpoint.uri, self._budgets)
+        if host is not None:
+            kept = self._kept.get(slot, 0)
+            self._kept[slot] = max(kept, connections_of(endpoint))
+            self._budgets[host].reserve(self._kept[slot] - kept)
+
+    def follow(self, run: int, report: BudgetReport) -> None:
         """Follow what a worker says about a connect."""
         key = (run, report.ticket)
+        if isinstance(report, TakenOver):
+            # The old one first, lest another spare takes a place in between.
+            self._rank((run, report.instead_of), is_spare=True)
+            self._rank(key, is_spare=False)
+            return
         if isinstance(report, Ask):
             budget = self._budgets[report.host]
             number = next(self._numbers)
             self._tickets[key] = budget, number
             self._asked[number] = key
-            budget.ask(number)
+            budget.ask(number, is_spare=report.is_spare)
         elif key not in self._tickets:
             return
         else:
@@ -57,6 +76,12 @@ class Budgets:
             else:
                 self._forget(key)
         self._hand_out(budget)
+
+    def _rank(self, key: tuple[int, int], *, is_spare: bool) -> None:
+        if key in self._tickets:  # else its host has no budget
+            budget, number = self._tickets[key]
+            budget.rank(number, is_spare=is_spare)
+            self._hand_out(budget)
 
     def forget_run(self, run: int) -> None:
         """A worker is dead, and with it all its connections."""

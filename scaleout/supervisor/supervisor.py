@@ -8,18 +8,17 @@ import time
 from collections.abc import Callable, Sequence
 
 from scaleout.config import Config
+from scaleout.core.hosts import shortages
 from scaleout.core.ledger import Ledger
 from scaleout.core.lifecycle import EndpointState, WorkerState
 from scaleout.core.placement import place
 from scaleout.core.wire import (
     Answer,
-    Ask,
     Assign,
     Assignment,
-    AttemptEnded,
     Batch,
+    BudgetReport,
     Command,
-    ConnectionEnded,
     Grant,
     LimitReached,
     NumbersMark,
@@ -77,6 +76,8 @@ class Supervisor:
         self._processes: dict[int, WorkerProcess] = {}
         """Those that live, by run."""
         self._budgets = Budgets(config.hosts, self._grant)
+        for slot, endpoint in enumerate(config.endpoints):
+            self._budgets.expect(slot, endpoint)
         self._state = StateFile(
             config.state, {status.slot: status.endpoint.name for status in self.endpoints}
         )
@@ -139,6 +140,8 @@ class Supervisor:
         Raises:
             WorkerError: a worker can't be started.
         """
+        for shortage in shortages(self.config):
+            _log.warning("%s", shortage)
         timer = None
         if self.config.duration is not None:
             reason = f"{self.config.duration:g} s have passed, as asked"
@@ -252,7 +255,7 @@ class Supervisor:
         elif isinstance(report, Ready):
             if worker.state is WorkerState.STARTING:
                 worker.enter(WorkerState.READY)
-        elif isinstance(report, Ask | AttemptEnded | ConnectionEnded):
+        elif isinstance(report, BudgetReport):
             self._budgets.follow(process.run, report)
         elif isinstance(report, Answer):
             self._questions.take(report)
@@ -273,7 +276,10 @@ class Supervisor:
         self.retries.note_written(batch)
 
     def _change_state(self, change: StateChange) -> None:
-        self.endpoints[change.slot].take(change)
+        status = self.endpoints[change.slot]
+        status.take(change)
+        if change.streams is not None:
+            self._budgets.expect(change.slot, status.endpoint)
         if all(status.state is EndpointState.ENDED for status in self.endpoints):
             self.stop("all endpoints have ended")
 

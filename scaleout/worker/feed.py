@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 
 from scaleout import hooks
+from scaleout.core.hosts import streams_per_connection
 from scaleout.core.lifecycle import EndpointState, Stall, state_of_all
 from scaleout.core.sequence import Gap
 from scaleout.core.streams import Change, assign, change
@@ -106,11 +107,7 @@ class Feed:
 
     def _groups(self, streams: Sequence[str]) -> list[tuple[str, ...]]:
         """What each connection carries."""
-        return assign(streams, self._per_connection) if streams else [()]
-
-    @property
-    def _per_connection(self) -> int | None:
-        return 1 if "{stream}" in self.endpoint.uri else self.endpoint.streams_per_connection
+        return assign(streams, streams_per_connection(self.endpoint)) if streams else [()]
 
     def _start(self, streams: Sequence[str]) -> None:
         endpoint = self.endpoint
@@ -220,7 +217,7 @@ class Feed:
             return f"{self.endpoint.name} has no `unsubscribe`: its streams can't be taken away"
         self.streams = tuple(stream for stream in self.streams if stream not in remove) + tuple(add)
         groups = [tuple(session.streams) for session in self.sessions]
-        for changed in change(groups, add, remove, self._per_connection):
+        for changed in change(groups, add, remove, streams_per_connection(self.endpoint)):
             self._apply(changed)
         self._on_change(self)
         return None

@@ -22,7 +22,7 @@ class Means(Struct):
     rng: Random
 
     async def connect(
-        self, endpoint: Endpoint, locate: Callable[[], str], offers: Offers
+        self, endpoint: Endpoint, locate: Callable[[], str], offers: Offers, *, is_spare: bool = False
     ) -> tuple[FeedConnection, Permit]:
         """Wait for a permit, and use it.
 
@@ -30,6 +30,7 @@ class Means(Struct):
             endpoint: how to connect.
             locate: says where to; the URI may hold a cursor, which goes on while the permit is waited for.
             offers: what is offered in the handshake.
+            is_spare: whether another connection is there that delivers.
 
         Returns:
             The connection, and the permit that is to be given back when it has ended.
@@ -37,7 +38,7 @@ class Means(Struct):
         Raises:
             Exception: as `Dialer.dial`; the permit has been given back.
         """
-        permit = await self.permits.obtain(locate())
+        permit = await self.permits.obtain(locate(), is_spare=is_spare)
         try:
             connection = await self.dialer.dial(
                 endpoint,

@@ -167,7 +167,7 @@ class Session:
         """
         try:
             connection, permit = await self._means.connect(
-                self.endpoint, lambda: self.uri, self._standing.offers
+                self.endpoint, lambda: self.uri, self._standing.offers, is_spare=not begins
             )
         except Exception as exc:
             return self._standing.renegotiate(endings.of_attempt(exc))
@@ -215,7 +215,7 @@ class Session:
         self._enter(EndpointState.LIVE)
         self._log.info("live")
         while (follower := await self._accompany(link)) is not None:
-            self._links.retire(link)
+            self._links.retire(link, follower)
             link = follower
             self._on_change(self)
         for other in self._links:

@@ -6,9 +6,10 @@ import asyncio
 from collections.abc import Awaitable, Callable
 
 import pytest
+from msgspec import structs
 
-from scaleout.config import Host, Rate
-from scaleout.core.wire import Ask, AttemptEnded, ConnectionEnded
+from scaleout.config import Endpoint, Host, Rate
+from scaleout.core.wire import Ask, AttemptEnded, ConnectionEnded, TakenOver
 from scaleout.supervisor.budgets import Budgets
 
 
@@ -70,6 +71,52 @@ def test_who_changed_their_mind_is_passed_over() -> None:
         budgets.follow(1, ConnectionEnded(1))
         budgets.follow(1, ConnectionEnded(0))
         assert granted == [(1, 0), (1, 2)]
+
+    run(main)
+
+
+def test_spares_wait_where_every_place_is_needed_also_once_streams_are_added() -> None:
+    async def main() -> None:
+        budgets, granted, _ = make(h=Host(concurrent=4))
+        endpoint = Endpoint(uri="ws://h/{stream}", streams=("a", "b"))
+        budgets.expect(0, endpoint)
+        budgets.expect(1, Endpoint(uri="ws://elsewhere/"))
+        budgets.follow(1, Ask(0, "h"))
+        for ticket in (1, 2, 3):
+            budgets.follow(1, Ask(ticket, "h", is_spare=True))
+        assert granted == [(1, 0), (1, 1), (1, 2)]
+        budgets.expect(0, structs.replace(endpoint, streams=("a", "b", "c", "d")))
+        budgets.expect(0, endpoint)
+        for ticket in (1, 2):
+            budgets.follow(1, ConnectionEnded(ticket))
+        assert len(granted) == 3
+        for ticket in (4, 5, 6):
+            budgets.follow(2, Ask(ticket, "h"))
+        assert granted[3:] == [(2, 4), (2, 5), (2, 6)]
+
+    run(main)
+
+
+def test_a_spare_that_takes_over_makes_room_for_another_once_the_old_one_has_ended() -> None:
+    async def main() -> None:
+        budgets, granted, _ = make(h=Host(concurrent=2), i=Host(concurrent=2))
+        budgets.expect(0, Endpoint(uri="ws://h/"))
+        budgets.follow(1, Ask(0, "h"))
+        for ticket in (1, 2):
+            budgets.follow(1, Ask(ticket, "h", is_spare=True))
+        for ticket in (0, 1):
+            budgets.follow(1, AttemptEnded(ticket))
+        budgets.follow(1, TakenOver(1, instead_of=0))
+        assert granted == [(1, 0), (1, 1)]
+        budgets.follow(1, ConnectionEnded(0))
+        assert granted[2:] == [(1, 2)]
+        budgets.follow(1, AttemptEnded(2))
+        budgets.follow(1, Ask(3, "h", is_spare=True))
+        budgets.follow(1, TakenOver(9, instead_of=1))  # by a connection to a host without a budget
+        budgets.follow(1, ConnectionEnded(1))
+        assert len(granted) == 3
+        budgets.follow(1, TakenOver(2, instead_of=9))
+        assert granted[3:] == [(1, 3)]
 
     run(main)
 

@@ -255,6 +255,10 @@ class Link:
             self._give_up(f"no data for {self._talk.endpoint.stale_after:g} s, {what}")
         return stall
 
+    def take_over(self, old: Link) -> None:
+        """Stand in the place of another connection, also in the budget of its host."""
+        self._permit.take_over(old._permit)
+
     # The end
 
     def _give_up(self, reason: str) -> None:

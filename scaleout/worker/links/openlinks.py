@@ -49,8 +49,9 @@ class OpenLinks:
         for link in self:
             self.close(link)
 
-    def retire(self, link: Link) -> None:
-        """Close a connection in good order, in the background."""
+    def retire(self, link: Link, follower: Link) -> None:
+        """Close a connection in good order, in the background, as another one delivers in its place."""
+        follower.take_over(link)
         self._forget(link)
         farewell = asyncio.get_running_loop().create_task(_bid_farewell(link, CloseCode.NORMAL_CLOSURE))
         self._farewells.add(farewell)

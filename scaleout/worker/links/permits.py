@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 import itertools
 from collections.abc import Callable, Collection
-from urllib.parse import urlsplit
 
-from scaleout.core.wire import Ask, AttemptEnded, ConnectionEnded, Report
+from scaleout.core.hosts import budget_of
+from scaleout.core.wire import Ask, AttemptEnded, ConnectionEnded, Report, TakenOver
 
 
 class Permit:
@@ -16,21 +16,35 @@ class Permit:
     What is said about it is said once; a host without a budget isn't told anything.
     """
 
-    def __init__(self, permits: Permits, ticket: int, report: Callable[[Report], None] | None) -> None:
+    def __init__(
+        self,
+        permits: Permits,
+        ticket: int,
+        report: Callable[[Report], None] | None,
+        *,
+        is_spare: bool = False,
+    ) -> None:
         self._permits = permits
         self._ticket = ticket
         self._report = report
+        self._is_spare = is_spare
 
     async def exchange(self, uri: str) -> None:
         """Give it back, and wait for one to connect elsewhere, as a redirect wants it."""
         self.give_back()
-        other = await self._permits.obtain(uri)
+        other = await self._permits.obtain(uri, is_spare=self._is_spare)
         self._ticket, self._report = other._ticket, other._report
 
     def attempt_ended(self) -> None:
         """The connection is open."""
         if self._report is not None:
             self._report(AttemptEnded(self._ticket))
+
+    def take_over(self, old: Permit) -> None:
+        """The connection delivers in the place of an old one, which is about to end."""
+        report = self._report or old._report
+        if report is not None:
+            report(TakenOver(self._ticket, old._ticket))
 
     def give_back(self) -> None:
         """The connection is gone, or its attempt has failed."""
@@ -56,24 +70,19 @@ class Permits:
         """Set the hosts (or host:port) with a budget."""
         self._budgeted = frozenset(hosts)
 
-    def budget_of(self, uri: str) -> str | None:
-        """The budget that a URI falls under: of its host and port, or of its host."""
-        if not self._budgeted:
-            return None
-        parts = urlsplit(uri)
-        host = (parts.hostname or "").lower()
-        shown = f"[{host}]" if ":" in host else host
-        port = parts.port or (443 if parts.scheme.lower() == "wss" else 80)
-        return next((name for name in (f"{shown}:{port}", shown) if name in self._budgeted), None)
+    async def obtain(self, uri: str, *, is_spare: bool = False) -> Permit:
+        """Wait until this worker may connect.
 
-    async def obtain(self, uri: str) -> Permit:
-        """Wait until this worker may connect."""
-        host = self.budget_of(uri)
+        Args:
+            uri: where to.
+            is_spare: whether another connection is there that delivers.
+        """
+        host = budget_of(uri, self._budgeted)
         ticket = next(self._tickets)
         if host is None:
-            return Permit(self, ticket, None)
+            return Permit(self, ticket, None, is_spare=is_spare)
         granted = self._waiting[ticket] = asyncio.get_running_loop().create_future()
-        self._report(Ask(ticket, host))
+        self._report(Ask(ticket, host, is_spare))
         try:
             await granted
         except asyncio.CancelledError:
@@ -81,7 +90,7 @@ class Permits:
             raise
         finally:
             del self._waiting[ticket]
-        return Permit(self, ticket, self._report)
+        return Permit(self, ticket, self._report, is_spare=is_spare)
 
     def granted(self, ticket: int) -> None:
         """The supervisor has granted one."""

@@ -10,7 +10,7 @@ from websockets.frames import CloseCode
 
 from scaleout.config import Backoff, Endpoint
 from scaleout.core.backoff import BackoffState
-from scaleout.core.wire import AttemptEnded, ConnectionEnded, Report
+from scaleout.core.wire import AttemptEnded, ConnectionEnded, Report, TakenOver
 from scaleout.logs import EndpointLogger
 from scaleout.valve import Source
 from scaleout.worker.inlet import Inlet
@@ -85,11 +85,13 @@ def test_one_that_is_retired_ends_in_good_order_and_counts_as_a_session() -> Non
         await old.subscribe((), None)
         peer.say("1", "2")
         await asyncio.sleep(40)
-        case.links.retire(old)
-        assert list(case.links) == [] and case.inlet.sources == set()
+        new, _ = case.open(2)
+        case.links.retire(old, new)
+        assert list(case.links) == [new] and case.inlet.sources == {new.connection}
         await settle()
         assert peer.close_codes == [1000] and case.lives == [(40.0, 2)]
-        assert case.reports == [AttemptEnded(1), ConnectionEnded(1)]
+        takeover = TakenOver(2, instead_of=1)
+        assert case.reports == [AttemptEnded(1), AttemptEnded(2), takeover, ConnectionEnded(1)]
 
     run_fast(main())
 
@@ -97,8 +99,8 @@ def test_one_that_is_retired_ends_in_good_order_and_counts_as_a_session() -> Non
 def test_a_goodbye_waits_for_farewells_but_not_for_long() -> None:
     async def main() -> None:
         case = Case()
-        (old, silent), (_, good) = case.open(1, answers_close=False), case.open(2)
-        case.links.retire(old)
+        (old, silent), (new, good) = case.open(1, answers_close=False), case.open(2)
+        case.links.retire(old, new)
         await asyncio.sleep(0.5)
         await case.links.say_goodbye(CloseCode.GOING_AWAY)
         assert silent.loop.time() == 1.0

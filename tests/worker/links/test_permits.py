@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from scaleout.core.wire import Ask, AttemptEnded, ConnectionEnded, Report
+from scaleout.core.wire import Ask, AttemptEnded, ConnectionEnded, Report, TakenOver
 from scaleout.worker.links.permits import Permits
 from tests.worker.peers import run_fast, settle
 
@@ -25,25 +25,6 @@ class Supervisor:
         for report in self.reports:
             if isinstance(report, Ask):
                 self.permits.granted(report.ticket)
-
-
-@pytest.mark.parametrize(
-    ("uri", "budget"),
-    [
-        ("wss://feed.test/x", "feed.test"),
-        ("WSS://user:pw@FEED.test/x?y", "feed.test"),
-        ("wss://feed.test:9443/x", "feed.test:9443"),
-        ("ws://feed.test:443/", "feed.test"),
-        ("wss://other.test:443/", "other.test:443"),
-        ("wss://other.test/", "other.test:443"),
-        ("ws://other.test/", None),
-        ("ws://[::1]:8000/", "[::1]"),
-        ("ws://sub.feed.test/", None),
-    ],
-)
-def test_a_budget_is_of_the_host_and_port_or_of_the_host(uri: str, budget: str | None) -> None:
-    supervisor = Supervisor("feed.test", "feed.test:9443", "other.test:443", "[::1]")
-    assert supervisor.permits.budget_of(uri) == budget
 
 
 def test_a_host_without_a_budget_is_not_reported() -> None:
@@ -132,5 +113,52 @@ def test_an_exchange_that_is_given_up_leaves_nothing_to_give_back() -> None:
         permit.give_back()
         asked = [Ask(0, "feed.test"), ConnectionEnded(0), Ask(1, "feed.test"), ConnectionEnded(1)]
         assert supervisor.reports == asked
+
+    run_fast(main())
+
+
+def test_a_spare_says_what_it_is_wherever_it_is_sent_and_when_it_takes_over() -> None:
+    async def main() -> None:
+        supervisor = Supervisor("feed.test", "other.test")
+        first = asyncio.create_task(supervisor.permits.obtain(URI))
+        spare = asyncio.create_task(supervisor.permits.obtain(URI, is_spare=True))
+        await settle()
+        supervisor.grant_all()
+        permit = await spare
+        exchanging = asyncio.create_task(permit.exchange("wss://other.test/"))
+        await settle()
+        supervisor.grant_all()
+        await exchanging
+        permit.take_over(await first)
+        assert supervisor.reports == [
+            Ask(0, "feed.test"),
+            Ask(1, "feed.test", is_spare=True),
+            ConnectionEnded(1),
+            Ask(2, "other.test", is_spare=True),
+            TakenOver(2, instead_of=0),
+        ]
+
+    run_fast(main())
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "is_said"),
+    [
+        ("wss://feed.test/", "wss://other.test/", True),
+        ("wss://other.test/", "wss://feed.test/", True),
+        ("wss://other.test/", "wss://other.test/", False),
+    ],
+)
+def test_it_is_said_where_either_host_has_a_budget(old: str, new: str, is_said: bool) -> None:
+    async def main() -> None:
+        supervisor = Supervisor("feed.test")
+        obtaining = [
+            asyncio.create_task(supervisor.permits.obtain(uri, is_spare=uri is new)) for uri in (old, new)
+        ]
+        await settle()
+        supervisor.grant_all()
+        first, spare = [await each for each in obtaining]
+        spare.take_over(first)
+        assert (TakenOver(1, instead_of=0) in supervisor.reports) is is_said
 
     run_fast(main())
