@@ -15,8 +15,8 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 
 PURE = {
     "__future__", "array", "base64", "bisect", "collections", "dataclasses", "datetime", "email.utils", "enum",
-    "fractions", "functools", "hashlib", "heapq", "io", "itertools", "json", "math", "operator", "random", "re", "statistics",
-    "string", "struct", "types", "typing", "urllib.parse", "zlib",
+    "fractions", "functools", "hashlib", "heapq", "io", "itertools", "json", "math", "operator", "random",
+    "re", "statistics", "string", "struct", "types", "typing", "urllib.parse", "zlib",
 }  # fmt: skip
 """What `core` may import of the standard library: nothing that knows the time, the disk, the net or processes."""
 
