@@ -11,9 +11,12 @@ from scaleout.config import Endpoint
 from scaleout.core.frames import Kind
 from scaleout.core.wire import CursorMark, DeadLetter
 from scaleout.errors import Reject
+from scaleout.logs import EndpointLogger
+from scaleout.monitor.text import plural
 from scaleout.worker.decoding import Read
 from scaleout.worker.encoding import LineEncoder, Lines, encode_lines
 from scaleout.worker.outbox import Outbox, Tray
+from scaleout.worker.telling import Telling
 from scaleout.worker.words import named, text_of, traceback_of
 
 
@@ -47,7 +50,14 @@ Fate = list[object] | Failure
 class Books:
     """What an endpoint's pipeline reports of its messages: counts, dead letters, encoded results."""
 
-    def __init__(self, slot: int, endpoint: Endpoint, outbox: Outbox, envelope: bool) -> None:
+    def __init__(
+        self,
+        slot: int,
+        endpoint: Endpoint,
+        outbox: Outbox,
+        envelope: bool,
+        logger: EndpointLogger | None = None,
+    ) -> None:
         self.config = endpoint
         self.endpoint = endpoint.name
         self.tray = Tray(slot)
@@ -56,13 +66,19 @@ class Books:
         """Messages that could not be decoded, so far."""
         self._linger_s = endpoint.linger
         self._encoder = LineEncoder(endpoint.name, envelope)
+        self._log = logger or EndpointLogger(endpoint.name, ())
+        self._dead = Telling(TELL_EVERY_S)
 
     def post(self, lines: Lines = ()) -> None:
         """Hand the tray, and lines that belong to it, to the outbox."""
         self.outbox.put(self.tray, lines, self._linger_s)
 
     def dead_letter(self, read: Read, payload: bytes, stage: str, failure: Failure) -> None:
-        """Count a message as dead, and keep it; `post` is to follow."""
+        """Count a message as dead, tell of it unless that was done just now, and keep it; `post` is to follow."""
+        count = self._dead.count()
+        if count:
+            reason = self._log.redact(failure.reason)
+            self._log.warning("%s, the last: %s (stage %s)", plural(count, "dead letter"), reason, stage)
         self.tray.dead_lettered += 1
         self.outbox.put_dead_letter(
             DeadLetter(
@@ -156,6 +172,9 @@ class Books:
             tray.filtered += len(payloads)
         self.post(lines)
 
+
+TELL_EVERY_S = 60.0
+"""Between two log lines about dead letters of an endpoint."""
 
 _PLAIN_TYPES: set[type] = set()
 """Types of results that have been seen to be neither None nor iterators."""
