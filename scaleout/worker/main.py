@@ -209,7 +209,7 @@ class Worker:
     def _start(self, assignment: Assignment, setup: Setup) -> Feed | None:
         slot, endpoint = assignment.slot, assignment.endpoint
         logger = logs.EndpointLogger(endpoint.name, setup.secrets)
-        books = Books(slot, endpoint, self._outbox, setup.envelope)
+        books = Books(slot, endpoint, self._outbox, setup.envelope, logger)
         self._outbox.know(books.tray)
         try:
             feed = Feed(
