@@ -7,7 +7,9 @@ import signal
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from scaleout.simulator import ConnectionRecord, SimulatorConfig, SimulatorProcess
+import pytest
+
+from scaleout.simulator import ConnectionRecord, Faults, SimulatorConfig, SimulatorProcess
 
 SOAK = "SCALEOUT_SOAK_S" in os.environ
 ENDPOINTS = 500 if SOAK else 60
@@ -78,3 +80,45 @@ def test_connections_stay_within_the_budget(launch: Callable[..., Any]) -> None:
         connections = simulator.connections
     assert most_at_once(connections) <= 12
     assert len(connections) >= 24
+
+
+@pytest.mark.parametrize("concurrent", [6, 8])
+def test_standbys_take_no_place_that_a_first_connection_needs(
+    launch: Callable[..., Any], concurrent: int
+) -> None:
+    """Each endpoint loses its connections again and again; those without a standby reconnect at once."""
+    config = SimulatorConfig(
+        endpoints=6,
+        rate=600,
+        zipf=0.0,
+        faults=Faults(disconnect="eof", disconnect_every_s=1.5, disconnect_jitter=0.5),
+    )
+    with SimulatorProcess(config) as simulator:
+        endpoints = [
+            {"name": name, "uri": uri, "standby": True, "backoff": {"initial": 0.02, "maximum": 0.05}}
+            for name, uri in simulator.endpoints
+        ]
+        run = launch(
+            {"endpoints": endpoints, "hosts": {"127.0.0.1": {"concurrent": concurrent}}, "duration": 7}
+        )
+        assert run.wait() == 0, run.stderr
+        connections = simulator.connections
+    assert concurrent - 1 <= most_at_once(connections) <= concurrent
+    ended_at = max(record.closed_at or 0.0 for record in connections)
+    shares = [
+        share_without([record for record in connections if record.endpoint == name], ended_at)
+        for name, _ in simulator.endpoints
+    ]
+    assert max(shares) < 0.05, shares
+    assert ("leaves no room for the standby of" in run.stderr) is (concurrent == 6)
+    assert run.summary["balanced"]
+
+
+def share_without(connections: Sequence[ConnectionRecord], ended_at: float) -> float:
+    """The share of the time without a connection, from the first one to the end."""
+    began_at = until = min(record.opened_at for record in connections)
+    absent_s = 0.0
+    for record in sorted(connections, key=lambda record: record.opened_at):
+        absent_s += max(0.0, record.opened_at - until)
+        until = max(until, ended_at if record.closed_at is None else record.closed_at)
+    return (absent_s + ended_at - until) / (ended_at - began_at)

@@ -162,6 +162,13 @@ def test_every_setting_of_the_three_tiers_can_be_written() -> None:
     assert "secret" not in text
 
 
+def test_a_budget_without_room_for_standbys_is_warned_of() -> None:
+    endpoint = Endpoint(uri="ws://h/", name="a", standby=True)
+    text = report(Config(endpoints=(endpoint,), hosts={"h": Host(concurrent=1)}), {}, 1)
+    assert 'warning       hosts."h".concurrent = 1 leaves no room for the standby of "a"' in text
+    assert "warning" not in report(Config(endpoints=(endpoint,), hosts={"h": Host(concurrent=2)}), {}, 1)
+
+
 def test_no_setting_is_forgotten() -> None:
     shown = {"uri", "name", "processor", "format"}
     assert {*_WRITERS, *shown} == set(Endpoint.__struct_fields__)
