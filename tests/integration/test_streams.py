@@ -101,6 +101,7 @@ def test_streams_come_and_go_without_a_break_in_the_others(launch: Launch) -> No
         endpoint = endpoint_of(simulator, *first, streams_per_connection=3)
         run = launch({"endpoints": [endpoint], "control": "s", "workers": 1})
         run.wait_until(lambda: Path("s").exists() and live(simulator) == set(first))
+        run.wait_until(lambda: run.size() and b'"feed1"' in Path("out.jsonl").read_bytes())
         control = Control("s")
         control.change_streams("many", ["feed4", "feed5", "feed6"], ["feed1"])
         wanted = {"feed0", "feed2", "feed3", "feed4", "feed5", "feed6"}
