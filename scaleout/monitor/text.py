@@ -13,8 +13,10 @@ TERMS = {
     "duplicates": "duplicates",
     "lost": "lost",
     "in_flight": "in flight",
+    "gaps": "gaps",
+    "missed": "missed",
 }
-"""The terms of the ledger, and their names for people."""
+"""The terms of the ledger and what its numbers leave out, with their names for people."""
 
 
 def compact(number: float) -> str:

@@ -217,6 +217,7 @@ class Session:
         while (follower := await self._accompany(link)) is not None:
             self._links.retire(link, follower)
             link = follower
+            self._log.info("another connection has taken over, without a break")
             self._on_change(self)
         for other in self._links:
             if other is not link:
