@@ -42,6 +42,8 @@ class HostBudget:
         self._open: set[int] = set()
         self._spares: set[int] = set()
         """Those of them that are none of the first connections."""
+        self._recalled: set[int] = set()
+        """Spares that were to end, and haven't yet."""
         self._returns_at: deque[float] = deque()
         """When the connects whose attempts ended may be used again."""
 
@@ -114,6 +116,16 @@ class HostBudget:
             self._end_attempt(ticket, now)
         self._open.discard(ticket)
         self._spares.discard(ticket)
+        self._recalled.discard(ticket)
+
+    def recalls(self) -> list[int]:
+        """Spares that must end, each named one time: more places are reserved now, and somebody waits for one."""
+        if self.spare_places is None or self._has_place:
+            return []
+        count = min(len(self._queue), len(self._spares) - self.spare_places) - len(self._recalled)
+        recalled = sorted((self._spares & self._open) - self._recalled)[: max(0, count)]
+        self._recalled.update(recalled)
+        return recalled
 
     def rank(self, ticket: int, *, is_spare: bool) -> None:
         """Take note that an open connection has become a spare, or is none any more."""
@@ -123,6 +135,7 @@ class HostBudget:
             self._spares.add(ticket)
         else:
             self._spares.discard(ticket)
+            self._recalled.discard(ticket)
 
     def forget(self, ticket: int, now: float) -> None:
         """Take note that nobody is behind the ticket, wherever it is: its worker died, or changed its mind."""

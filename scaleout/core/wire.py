@@ -75,6 +75,12 @@ class Grant(Struct, frozen=True, tag=True):
     ticket: int
 
 
+class Recall(Struct, frozen=True, tag=True):
+    """The spare must end: a first connection needs its place."""
+
+    ticket: int
+
+
 class Resume(Struct, frozen=True, tag=True):
     """End an endpoint's quarantine, or its wait: connect at once."""
 
@@ -117,7 +123,7 @@ class TryLetters(Struct, frozen=True, tag=True):
     letters: tuple[LetterToTry, ...]
 
 
-Command = Setup | Assign | Stop | Grant | Resume | Send | ChangeStreams | TryLetters
+Command = Setup | Assign | Stop | Grant | Recall | Resume | Send | ChangeStreams | TryLetters
 
 # Reports: worker → supervisor
 

@@ -11,7 +11,7 @@ from scaleout.core.budget import HostBudget
 from scaleout.core.hosts import budget_of, connections_of
 from scaleout.core.wire import Ask, AttemptEnded, BudgetReport, TakenOver
 
-Grant = Callable[[int, int], None]
+Tell = Callable[[int, int], None]
 """Told the worker's run and its ticket."""
 
 
@@ -21,10 +21,12 @@ class Budgets:
     Args:
         hosts: what all workers together may ask of each host.
         grant: called with each connect that may begin.
+        recall: called with each spare that must end, for its place is needed.
     """
 
-    def __init__(self, hosts: Mapping[str, Host], grant: Grant) -> None:
+    def __init__(self, hosts: Mapping[str, Host], grant: Tell, recall: Tell) -> None:
         self._grant = grant
+        self._recall = recall
         self._budgets = {
             name: HostBudget(
                 (host.connects.count, host.connects.period) if host.connects is not None else None,
@@ -36,8 +38,8 @@ class Budgets:
         self._numbers = itertools.count()
         self._tickets: dict[tuple[int, int], tuple[HostBudget, int]] = {}
         """By the worker's run and its ticket."""
-        self._asked: dict[int, tuple[int, int]] = {}
-        """The other way round, of those that wait."""
+        self._keys: dict[int, tuple[int, int]] = {}
+        """The other way round."""
         self._timers: dict[HostBudget, asyncio.TimerHandle] = {}
         self._kept: dict[int, int] = {}
         """Places for first connections, by slot."""
@@ -65,7 +67,7 @@ class Budgets:
             budget = self._budgets[report.host]
             number = next(self._numbers)
             self._tickets[key] = budget, number
-            self._asked[number] = key
+            self._keys[number] = key
             budget.ask(number, is_spare=report.is_spare)
         elif key not in self._tickets:
             return
@@ -93,7 +95,7 @@ class Budgets:
 
     def _forget(self, key: tuple[int, int]) -> None:
         budget, number = self._tickets.pop(key)
-        self._asked.pop(number, None)
+        del self._keys[number]
         budget.forget(number, self._now)
 
     @property
@@ -102,7 +104,9 @@ class Budgets:
 
     def _hand_out(self, budget: HostBudget) -> None:
         for number in budget.grants(self._now):
-            self._grant(*self._asked.pop(number))
+            self._grant(*self._keys[number])
+        for number in budget.recalls():
+            self._recall(*self._keys[number])
         timer = self._timers.pop(budget, None)
         if timer is not None:
             timer.cancel()

@@ -23,6 +23,7 @@ from scaleout.core.wire import (
     LimitReached,
     NumbersMark,
     Ready,
+    Recall,
     Report,
     Result,
     Setup,
@@ -75,7 +76,7 @@ class Supervisor:
         self._runs = 0
         self._processes: dict[int, WorkerProcess] = {}
         """Those that live, by run."""
-        self._budgets = Budgets(config.hosts, self._grant)
+        self._budgets = Budgets(config.hosts, self._grant, self._recall)
         for slot, endpoint in enumerate(config.endpoints):
             self._budgets.expect(slot, endpoint)
         self._state = StateFile(
@@ -269,6 +270,11 @@ class Supervisor:
         process = self._processes.get(run)
         if process is not None:
             process.control.send(Grant(ticket))
+
+    def _recall(self, run: int, ticket: int) -> None:
+        process = self._processes.get(run)
+        if process is not None:
+            process.control.send(Recall(ticket))
 
     def _follow_written(self, number: int, batch: Batch) -> None:
         for mark in batch.cursors:

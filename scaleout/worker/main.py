@@ -26,6 +26,7 @@ from scaleout.core.wire import (
     Heartbeat,
     LimitReached,
     Ready,
+    Recall,
     Report,
     Resume,
     Send,
@@ -153,6 +154,8 @@ class Worker:
         match command:
             case Grant(ticket):
                 self._permits.granted(ticket)
+            case Recall(ticket):
+                self._permits.recalled(ticket)
             case Resume() | Send() | ChangeStreams() | TryLetters():
                 self.report(Answer(command.request, self._do(command)))
 

@@ -168,6 +168,31 @@ def test_a_spare_that_takes_over_leaves_its_place_to_the_old_connection() -> Non
     assert budget.grants(2) == [3]
 
 
+def test_spares_are_recalled_when_more_places_are_reserved_and_wanted() -> None:
+    budget = HostBudget(None, 4)
+    budget.reserve(1)
+    budget.ask(0)
+    for ticket in (1, 2, 3):
+        budget.ask(ticket, is_spare=True)
+    assert budget.grants(0) == [0, 1, 2, 3]
+    budget.reserve(2)
+    budget.ask(4)
+    assert budget.recalls() == [], "none of them is open"
+    for ticket in (0, 1, 2):
+        budget.attempt_ended(ticket, 0)
+    assert budget.recalls() == [1] and budget.recalls() == []
+    budget.ask(5)
+    assert budget.recalls() == [2]
+    budget.ask(6)
+    assert budget.recalls() == [], "one spare may stay"
+    budget.rank(0, is_spare=True)
+    budget.rank(1, is_spare=False)  # it has taken over before it heard of it
+    assert budget.recalls() == [0]
+    for ticket in (0, 2):
+        budget.connection_ended(ticket, 1)
+    assert budget.grants(1) == [4, 5] and budget.recalls() == []
+
+
 def test_first_connections_have_their_connects_before_spares_that_wait_longer() -> None:
     budget = HostBudget((1, 10.0), None)
     assert budget.spare_places is None
@@ -344,6 +369,9 @@ class Feeds:
         for ticket in self.budget.grants(0):
             self.waiting.remove(ticket)
             self.budget.attempt_ended(ticket, 0)
+        for ticket in self.budget.recalls():
+            self.spares[self.spares.index(ticket)] = None
+            self.lose(ticket)
 
     def ask(self, *, is_spare: bool) -> int:
         self.asked += 1
@@ -375,7 +403,7 @@ class Feeds:
     count=st.integers(1, 4),
     more=st.integers(0, 3),
     happenings=st.lists(
-        st.tuples(st.integers(0, 3), st.sampled_from(["connect", "stand by", "lose", "lose spare"])),
+        st.tuples(st.integers(0, 3), st.sampled_from(["connect", "stand by", "lose", "lose spare", "add"])),
         max_size=60,
     ),
 )
@@ -386,8 +414,12 @@ def test_a_first_connection_never_waits_for_a_place_that_spares_have(
     budget.reserve(count)
     feeds = Feeds(budget, [None] * count, [None] * count)
     for number, what in happenings:
-        feed = number % count
-        if what == "connect" and feeds.firsts[feed] is None:
+        feed = number % len(feeds.firsts)
+        if what == "add" and len(feeds.firsts) < count + more:
+            feeds.firsts.append(None)
+            feeds.spares.append(None)
+            budget.reserve(1)
+        elif what == "connect" and feeds.firsts[feed] is None:
             feeds.firsts[feed] = feeds.ask(is_spare=False)
         elif what == "stand by" and feeds.firsts[feed] is not None and feeds.spares[feed] is None:
             feeds.spares[feed] = feeds.ask(is_spare=True)
@@ -398,4 +430,4 @@ def test_a_first_connection_never_waits_for_a_place_that_spares_have(
             feeds.lose(spare)
         assert feeds.waiting <= {*feeds.spares}
         standing_by = {spare for spare in feeds.spares if spare is not None} - feeds.waiting
-        assert len(standing_by) == more or not feeds.waiting
+        assert not feeds.waiting or len(standing_by) >= count + more - len(feeds.firsts)

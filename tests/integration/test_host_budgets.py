@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -122,3 +124,26 @@ def share_without(connections: Sequence[ConnectionRecord], ended_at: float) -> f
         absent_s += max(0.0, record.opened_at - until)
         until = max(until, ended_at if record.closed_at is None else record.closed_at)
     return (absent_s + ended_at - until) / (ended_at - began_at)
+
+
+def test_a_standby_makes_room_for_a_stream_that_is_added(launch: Callable[..., Any]) -> None:
+    with SimulatorProcess(SimulatorConfig(endpoints=3, rate=300, zipf=0.0)) as simulator:
+        last, _ = simulator.endpoints[2]
+        base = simulator.endpoints[0][1].rpartition("/")[0]
+        paths = [uri.rpartition("/")[2] for _, uri in simulator.endpoints]
+        endpoint = {
+            "name": "all",
+            "uri": f"{base}/{{stream}}",
+            "streams": paths[:2],
+            "standby": True,
+        }
+        run = launch({"endpoints": [endpoint], "hosts": {"127.0.0.1": {"concurrent": 4}}, "control": "s"})
+        run.wait_until(lambda: len(simulator.connections) == 4)
+        command = [sys.executable, "-m", "scaleout", "streams", "--control", "s", "all", "--add", paths[2]]
+        subprocess.run(command, cwd=run.directory, check=True, timeout=20)
+        run.wait_until(lambda: any(record.endpoint == last for record in simulator.connections))
+        assert run.stop() == 0, run.stderr
+        connections = simulator.connections
+    assert most_at_once(connections) == 4
+    assert "its place is needed" in run.stderr
+    assert run.summary["balanced"]

@@ -28,7 +28,10 @@ def make(**hosts: Host) -> tuple[Budgets, list[tuple[int, int]], asyncio.Event]:
         granted.append((run, ticket))
         news.set()
 
-    return Budgets(hosts, grant), granted, news
+    def recall(run: int, ticket: int) -> None:
+        raise AssertionError("no place is missing")
+
+    return Budgets(hosts, grant, recall), granted, news
 
 
 def test_workers_share_the_places_in_the_order_in_which_they_ask() -> None:
@@ -75,9 +78,15 @@ def test_who_changed_their_mind_is_passed_over() -> None:
     run(main)
 
 
-def test_spares_wait_where_every_place_is_needed_also_once_streams_are_added() -> None:
+def test_spares_wait_or_end_where_every_place_is_needed_also_once_streams_are_added() -> None:
     async def main() -> None:
-        budgets, granted, _ = make(h=Host(concurrent=4))
+        granted: list[tuple[int, int]] = []
+        recalled: list[tuple[int, int]] = []
+        budgets = Budgets(
+            {"h": Host(concurrent=4)},
+            lambda run, ticket: granted.append((run, ticket)),
+            lambda run, ticket: recalled.append((run, ticket)),
+        )
         endpoint = Endpoint(uri="ws://h/{stream}", streams=("a", "b"))
         budgets.expect(0, endpoint)
         budgets.expect(1, Endpoint(uri="ws://elsewhere/"))
@@ -87,12 +96,15 @@ def test_spares_wait_where_every_place_is_needed_also_once_streams_are_added() -
         assert granted == [(1, 0), (1, 1), (1, 2)]
         budgets.expect(0, structs.replace(endpoint, streams=("a", "b", "c", "d")))
         budgets.expect(0, endpoint)
-        for ticket in (1, 2):
-            budgets.follow(1, ConnectionEnded(ticket))
-        assert len(granted) == 3
+        for ticket in (0, 1, 2):
+            budgets.follow(1, AttemptEnded(ticket))
+        assert recalled == []
         for ticket in (4, 5, 6):
             budgets.follow(2, Ask(ticket, "h"))
-        assert granted[3:] == [(2, 4), (2, 5), (2, 6)]
+        assert granted[3:] == [(2, 4)] and recalled == [(1, 1), (1, 2)]
+        for ticket in (1, 2):
+            budgets.follow(1, ConnectionEnded(ticket))
+        assert granted[4:] == [(2, 5), (2, 6)]
 
     run(main)
 

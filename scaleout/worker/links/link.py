@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
+from functools import partial
 from itertools import groupby
 
 from websockets.frames import CloseCode
@@ -86,7 +87,7 @@ class Link:
         self._beating: asyncio.Task[None] | None = None
         self._hanging_up: asyncio.Task[None] | None = None
         self._stalls = StallWatch(connection, talk.endpoint.stale_after, self.opened_at)
-        permit.attempt_ended()
+        permit.attempt_ended(partial(self._give_up, "its place is needed"))
         connection.connection_lost_waiter.add_done_callback(lambda _: self.on_event())
 
     def deliver_to(self, receiver: Receiver) -> None:

@@ -28,6 +28,7 @@ class Permit:
         self._ticket = ticket
         self._report = report
         self._is_spare = is_spare
+        self._on_recall: Callable[[], None] | None = None
 
     async def exchange(self, uri: str) -> None:
         """Give it back, and wait for one to connect elsewhere, as a redirect wants it."""
@@ -35,13 +36,20 @@ class Permit:
         other = await self._permits.obtain(uri, is_spare=self._is_spare)
         self._ticket, self._report = other._ticket, other._report
 
-    def attempt_ended(self) -> None:
-        """The connection is open."""
+    def attempt_ended(self, on_recall: Callable[[], None]) -> None:
+        """The connection is open.
+
+        Args:
+            on_recall: ends it, where it is a spare whose place is needed.
+        """
         if self._report is not None:
+            self._on_recall = on_recall
+            self._permits.hold(self._ticket, self)
             self._report(AttemptEnded(self._ticket))
 
     def take_over(self, old: Permit) -> None:
         """The connection delivers in the place of an old one, which is about to end."""
+        self._is_spare, old._is_spare = False, True
         report = self._report or old._report
         if report is not None:
             report(TakenOver(self._ticket, old._ticket))
@@ -49,8 +57,14 @@ class Permit:
     def give_back(self) -> None:
         """The connection is gone, or its attempt has failed."""
         if self._report is not None:
+            self._permits.let_go(self._ticket)
             self._report(ConnectionEnded(self._ticket))
             self._report = None
+
+    def recall(self) -> None:
+        """Its place is needed, unless it has taken over meanwhile."""
+        if self._is_spare and self._on_recall is not None:
+            self._on_recall()
 
 
 class Permits:
@@ -65,6 +79,7 @@ class Permits:
         self._budgeted: frozenset[str] = frozenset()
         self._tickets = itertools.count()
         self._waiting: dict[int, asyncio.Future[None]] = {}
+        self._open: dict[int, Permit] = {}
 
     def limit(self, hosts: Collection[str]) -> None:
         """Set the hosts (or host:port) with a budget."""
@@ -97,3 +112,17 @@ class Permits:
         waiting = self._waiting.get(ticket)
         if waiting is not None and not waiting.done():
             waiting.set_result(None)
+
+    def hold(self, ticket: int, permit: Permit) -> None:
+        """Hold the permit of an open connection, in case it is recalled."""
+        self._open[ticket] = permit
+
+    def let_go(self, ticket: int) -> None:
+        """It is given back."""
+        self._open.pop(ticket, None)
+
+    def recalled(self, ticket: int) -> None:
+        """The supervisor wants one back."""
+        permit = self._open.get(ticket)
+        if permit is not None:
+            permit.recall()

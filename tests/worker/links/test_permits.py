@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 
 import pytest
 
@@ -31,7 +32,7 @@ def test_a_host_without_a_budget_is_not_reported() -> None:
     async def main() -> None:
         supervisor = Supervisor("other.test")
         permit = await supervisor.permits.obtain(URI)
-        permit.attempt_ended()
+        permit.attempt_ended(lambda: None)
         permit.give_back()
         assert supervisor.reports == []
 
@@ -47,10 +48,10 @@ def test_a_permit_is_waited_for_and_given_back_once() -> None:
         supervisor.grant_all()
         supervisor.grant_all()
         permit = await obtaining
-        permit.attempt_ended()
+        permit.attempt_ended(lambda: None)
         permit.give_back()
         permit.give_back()
-        permit.attempt_ended()
+        permit.attempt_ended(lambda: None)
         supervisor.permits.granted(0)
         assert supervisor.reports == [Ask(0, "feed.test"), AttemptEnded(0), ConnectionEnded(0)]
 
@@ -160,5 +161,26 @@ def test_it_is_said_where_either_host_has_a_budget(old: str, new: str, is_said: 
         first, spare = [await each for each in obtaining]
         spare.take_over(first)
         assert (TakenOver(1, instead_of=0) in supervisor.reports) is is_said
+
+    run_fast(main())
+
+
+def test_a_recall_ends_an_open_spare_and_no_other_connection() -> None:
+    async def main() -> None:
+        supervisor = Supervisor("feed.test")
+        obtaining = [
+            asyncio.create_task(supervisor.permits.obtain(URI, is_spare=number > 0)) for number in range(4)
+        ]
+        await settle()
+        supervisor.grant_all()
+        permits = [await each for each in obtaining]
+        ended: list[int] = []
+        for number in (0, 1, 2):
+            permits[number].attempt_ended(partial(ended.append, number))
+        permits[1].take_over(permits[0])
+        permits[2].give_back()
+        for ticket in range(5):
+            supervisor.permits.recalled(ticket)
+        assert ended == [0]  # the one that was taken over from; the others are first, given back, or not open
 
     run_fast(main())
