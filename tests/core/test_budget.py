@@ -404,6 +404,7 @@ class Feeds:
     more=st.integers(0, 3),
     happenings=st.lists(
         st.tuples(st.integers(0, 3), st.sampled_from(["connect", "stand by", "lose", "lose spare", "add"])),
+        min_size=20,
         max_size=60,
     ),
 )
