@@ -38,7 +38,7 @@ class Case:
             self.peer.connection,
             Talk(endpoint),
             Permit(Permits(self.reports.append), 7, self.reports.append),
-            lambda payloads: self.control.extend(map(bytes.decode, payloads)),
+            lambda link, payloads, received_at: self.control.extend(map(bytes.decode, payloads)),
             EndpointLogger("feed", ()),
         )
         self.link.deliver_to(self._take)
