@@ -25,6 +25,7 @@ class OpenLinks:
         self._backoff = backoff
         self._links: list[Link] = []
         self._farewells: set[asyncio.Task[None]] = set()
+        self._is_stopped = False
 
     def __iter__(self) -> Iterator[Link]:
         return iter(tuple(self._links))
@@ -38,6 +39,8 @@ class OpenLinks:
         """Hold one more."""
         self._links.append(link)
         self._inlet.attach(link.connection)
+        if self._is_stopped:  # it was being opened when that was said
+            link.stop_receiving()
 
     def close(self, link: Link) -> None:
         """Cut a connection, if it isn't closed already."""
@@ -58,7 +61,8 @@ class OpenLinks:
         farewell.add_done_callback(self._farewells.discard)
 
     def stop_receiving(self) -> None:
-        """Receive nothing from now on."""
+        """Receive nothing from now on, nor on connections that are still being opened."""
+        self._is_stopped = True
         for link in self:
             link.stop_receiving()
 

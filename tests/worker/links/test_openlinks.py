@@ -138,6 +138,10 @@ def test_stopped_nothing_is_received_any_more() -> None:
         case.links.stop_receiving()
         peer.say("2")
         assert link.messages == 1
+        late, peer = case.open(2)
+        await late.subscribe((), None)
+        peer.say("3")
+        assert late.messages == 0
         case.links.close_all()
 
     run_fast(main())
