@@ -86,7 +86,9 @@ def test_signals_while_the_sinks_are_closed(tmp_path: Path, launch: Callable[...
             {"endpoints": endpoints_of(simulator), "sink": "out.fifo", "limit": 10, "drain_timeout": 0.1}
         )
         run.wait_until(lambda: "stopping" in run.stderr)
+        deadline = time.monotonic() + 30
         while run.process.poll() is None and not (tmp_path / "summary.json").exists():
+            assert time.monotonic() < deadline, run.stderr
             run.process.terminate()
             time.sleep(0.05)
         code = run.wait()

@@ -22,6 +22,7 @@ from websockets.utils import accept_key
 
 from scaleout.core.frames import Kind
 from scaleout.worker.connection import MAX_FRAGMENTS, FeedConnection
+from tests.worker.peers import FastLoop
 
 INVALID_TEXT = b"\xce\xba\xe1\xbd\xb9\xcf\x83\xce\xbc\xce\xb5\xed\xa0\x80edited"
 """Greek, then half of a surrogate pair."""
@@ -650,26 +651,6 @@ def test_a_failed_connection_reads_on_until_the_peer_closes() -> None:
 
 
 # Time
-
-
-class FastLoop(asyncio.SelectorEventLoop):
-    """A loop whose time jumps to the next timer when there is nothing else to do."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.now = 0.0
-        selector = self._selector  # type: ignore[attr-defined]
-        select = selector.select
-
-        def jump(timeout: float | None = None) -> object:
-            assert timeout is not None, "nothing will ever happen"
-            self.now += timeout
-            return select(0)
-
-        selector.select = jump
-
-    def time(self) -> float:
-        return self.now
 
 
 def run_fast(main: Coroutine[None, None, None]) -> None:
