@@ -12,6 +12,7 @@ import msgspec
 from scaleout import exits, streams
 from scaleout.control.client import Control
 from scaleout.control.text import status_text
+from scaleout.errors import ConfigError, Fault
 
 
 def _add_common(parser: argparse.ArgumentParser) -> None:
@@ -113,6 +114,8 @@ def _names(text: str) -> list[str]:
 def change_streams(namespace: argparse.Namespace) -> int:
     """Add streams, and take others away."""
     add, remove = namespace.add, namespace.remove
+    if not add and not remove:
+        raise ConfigError([Fault("command line", "", "which streams? give --add, or --remove, or both")])
     Control(namespace.control).change_streams(namespace.endpoint, add, remove)
     changes = [f"{what} {', '.join(names)}" for what, names in (("added", add), ("removed", remove)) if names]
     result = {"endpoint": namespace.endpoint, "added": add, "removed": remove}

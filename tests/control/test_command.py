@@ -116,3 +116,9 @@ def test_bad_usage(control: Any, invoke: Invoke, arguments: tuple[str, ...]) -> 
     code, out, err = invoke(*arguments)
     assert (code, out, err.count("\n")) == (2, "", 1)
     assert control.asked == []
+
+
+def test_streams_wants_to_know_which(invoke: Invoke) -> None:
+    code, out, err = invoke("streams", "btc", "--control", "s")
+    assert (code, out) == (2, "")
+    assert err == "scaleout: command line: which streams? give --add, or --remove, or both\n"
