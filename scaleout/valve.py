@@ -22,18 +22,18 @@ class Valve(Generic[Held]):
     """Holds all of its sources back while it is closed; those that come meanwhile, too."""
 
     def __init__(self) -> None:
-        self._sources: set[Held] = set()
+        self._sources: dict[Held, None] = {}
         self.is_closed = False
 
     def attach(self, source: Held) -> None:
         """From now on this source is held back like the others."""
-        self._sources.add(source)
+        self._sources[source] = None
         if self.is_closed:
             source.pause_reading(self)
 
     def detach(self, source: Held) -> None:
         """Forget a source."""
-        self._sources.discard(source)
+        self._sources.pop(source, None)
 
     def close(self) -> None:
         """Hold all sources back."""
@@ -43,8 +43,12 @@ class Valve(Generic[Held]):
                 source.pause_reading(self)
 
     def open(self) -> None:
-        """Let all sources go."""
-        if self.is_closed:
-            self.is_closed = False
-            for source in tuple(self._sources):
-                source.resume_reading(self)
+        """Let all sources go, another one first each time: what there is room for must not always be the same's."""
+        if not self.is_closed:
+            return
+        self.is_closed = False
+        sources = tuple(self._sources)
+        for source in sources:
+            source.resume_reading(self)
+        if sources and sources[0] in self._sources:
+            self._sources[sources[0]] = self._sources.pop(sources[0])

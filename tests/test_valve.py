@@ -38,3 +38,21 @@ def test_a_source_that_comes_while_it_is_open_is_free() -> None:
     valve.open()
     valve.attach(tap)
     assert tap.holders == []
+
+
+def test_another_source_is_let_go_first_each_time() -> None:
+    valve: Valve[Tap] = Valve()
+    order: list[int] = []
+
+    class Numbered(Tap):
+        def resume_reading(self, holder: object) -> None:
+            super().resume_reading(holder)
+            order.append(taps.index(self))
+
+    taps = [Numbered() for _ in range(3)]
+    for tap in taps:
+        valve.attach(tap)
+    for _ in range(3):
+        valve.close()
+        valve.open()
+    assert order == [0, 1, 2, 1, 2, 0, 2, 0, 1]
