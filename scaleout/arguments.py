@@ -18,6 +18,15 @@ def whole_number(text: str) -> int:
         raise argparse.ArgumentTypeError(f"expected a whole number, found {text!r}") from None
 
 
+def number_or_auto(text: str) -> int | str:
+    """Read a whole number, or `auto`.
+
+    Raises:
+        ArgumentTypeError: it is neither.
+    """
+    return text if text == "auto" else whole_number(text)
+
+
 def number(text: str) -> float:
     """Read a finite number.
 

@@ -15,7 +15,7 @@ from typing import NoReturn
 from msgspec import Struct
 
 from scaleout import demo, exits, loading, logs, processors, streams
-from scaleout.arguments import add_no_envelope, number, whole_number
+from scaleout.arguments import add_no_envelope, number, number_or_auto, whole_number
 from scaleout.config import Config, Endpoint
 from scaleout.control import command as control
 from scaleout.deadletters import arguments as deadletters
@@ -199,9 +199,9 @@ def _add_run_arguments(parser: argparse.ArgumentParser) -> None:
     add("--demo", action="store_true", help="run on a built-in feed simulator, with nothing to set up")
     add(
         "--workers",
-        type=whole_number,
-        metavar="N",
-        help="worker processes (default: as many as cores, or as endpoints if they are fewer)",
+        type=number_or_auto,
+        metavar="N|auto",
+        help="worker processes; auto: by the load (default: as many as cores, or as endpoints if they are fewer)",
     )
     add("--processor", metavar="MODULE:FUNCTION", help="what each message goes through, for all endpoints")
     add(

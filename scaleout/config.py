@@ -89,6 +89,37 @@ class Cursor(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Of the URI's query; without it, "{cursor}" in `subscribe` stands for the value."""
 
 
+class Rebalance(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How endpoints are moved between workers while the run goes on."""
+
+    enabled: bool = True
+    """False: endpoints only move when a person, or the number of workers, asks for it."""
+    by: Literal["messages", "bytes", "cpu"] = "messages"
+    """What is balanced: the rate of messages, of bytes, or of CPU time for their processing."""
+    half_life: float = 10.0
+    """Seconds after which a measurement counts half."""
+    tolerance: float = 0.1
+    """Endpoints are moved when the busiest worker has so much more than the mean, as a share of it."""
+    at_once: int = 4
+    """Moves that may go on at the same time."""
+    per_minute: int = 60
+    """Moves."""
+    cooldown: float = 60.0
+    """Seconds for which an endpoint that was moved stays where it is."""
+
+
+class Scaling(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How many workers there are where their number is `auto`."""
+
+    min: int = 1
+    max: int | None = None
+    """None: as many as cores that this process may use."""
+    up_at: float = 0.75
+    """A worker is added when, for a while, the workers use more than that share of a core each, on average."""
+    down_at: float = 0.35
+    """One is retired when, for a longer while, they use less than that."""
+
+
 class InvalidShare(Struct, frozen=True, forbid_unknown_fields=True):
     """A share of invalid messages within a time: "5%/30s" in a file."""
 
@@ -139,6 +170,11 @@ class Endpoint(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """MODULE:FUNCTION, an async generator of messages to send; started anew with each connection."""
     processor: str | None = None
     """MODULE:FUNCTION."""
+    processors: int | Literal["auto"] = 0
+    """Helper processes over which the messages are spread for processing; the results come in order all the same.
+
+    0: they are processed by the worker that has the connection. `auto`: as many as the message rate asks for.
+    """
     format: Literal["json", "text", "binary"] = "json"
     """What the messages are where there is no processor."""
     reconnect: Literal["always", "on_error", "never"] = "always"
@@ -149,6 +185,15 @@ class Endpoint(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Keep a second connection open and subscribed, which takes over at once."""
     rotate_after: float | None = None
     """Move to a fresh connection when one is so old, or up to a tenth earlier; None: never."""
+    handover: Literal["splice", "overlap", "break"] = "splice"
+    """How the endpoint moves to another worker.
+
+    `splice`: both workers are connected until their messages are aligned; none is lost, and none comes twice.
+    `overlap`: both are connected for a moment, and what both bring comes twice: for what can't be aligned,
+    but must not be lost. `break`: the old connection closes before the new one opens.
+    """
+    identity: str | None = None
+    """Path of what tells messages apart, where the rest of them differs from connection to connection."""
     goodbye: JSONValue | None = None
     """A message by which the server says that it will close: time to move to a fresh connection."""
     stale_after: float | None = None
@@ -209,7 +254,11 @@ class Endpoint(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     ping_timeout: float = 20.0
     """0 waits for a pong forever."""
     weight: float = 1.0
-    """Declared load relative to the other endpoints, for the placement over workers."""
+    """Declared load relative to the other endpoints, for their placement until it has been measured."""
+    worker: int | None = None
+    """Id of the worker that is to have it, from 0; None: any."""
+    apart: str | None = None
+    """Endpoints with the same text here are kept in different workers, as far as there are enough."""
     linger: float = 0.005
     """How long results may wait for a larger batch; 0 sends after every read."""
 
@@ -229,8 +278,11 @@ class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """
 
     endpoints: tuple[Endpoint, ...] = ()
-    workers: int = 0
-    """Worker processes; 0: as many as cores that this process may use, or as endpoints if they are fewer."""
+    workers: int | Literal["auto"] = 0
+    """Worker processes; 0: as many as cores that this process may use, or as endpoints if they are fewer; `auto`:
+    as many as the load asks for, see `scaling`."""
+    scaling: Scaling = Scaling()
+    rebalance: Rebalance = Rebalance()
     sink: tuple[str, ...] = ("-",)
     """Where results go: paths, `-` for standard output, or URIs."""
     sink_backlog: int = 4 * 2**20
@@ -253,7 +305,8 @@ class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     control: str | None = None
     """Path of a Unix socket for commands to the live run."""
     state: str | None = None
-    """File for what outlives the run: cursors. By default beside the configuration file, where one is needed."""
+    """File for what outlives the run: cursors, and measured rates. By default beside the configuration file,
+    where one is needed."""
     hosts: dict[str, Host] = {}
     """Budgets by host, or host:port."""
     view: Literal["auto", "plain", "none"] = "auto"

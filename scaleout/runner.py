@@ -189,7 +189,9 @@ def _write_summary(summary: Summary, target: Path) -> None:
 
 
 def worker_count(config: Config) -> int:
-    """How many workers a run has: as configured, else one for each usable core, but no idle ones."""
+    """How many workers a run starts with: as configured, else one for each usable core, but no idle ones."""
+    if config.workers == "auto":
+        return config.scaling.min
     return config.workers or min(usable_cores(), len(config.endpoints))
 
 

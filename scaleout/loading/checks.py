@@ -71,6 +71,32 @@ def whole_number(what: str) -> Check:
     return check
 
 
+def count_or_auto(what: str, *, zero: bool = False) -> Check:
+    """A check of a whole number, or of the word that leaves it to the program.
+
+    Args:
+        what: is counted.
+        zero: whether there may be none.
+    """
+    least = 0 if zero else 1
+
+    def check(value: object) -> int | str:
+        if value == "auto":
+            return "auto"
+        if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= _LARGEST_INTEGER:
+            raise WrongError(f'a whole number of {what}, {least} or more, or "auto"')
+        return value
+
+    return check
+
+
+def worker_id(value: object) -> int:
+    """Check the id of a worker."""
+    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= _LARGEST_INTEGER:
+        raise WrongError("the id of a worker: a whole number, 0 or more")
+    return value
+
+
 def number(expected: str, accepts: Callable[[float], bool]) -> Check:
     """A check of a finite number in a range."""
 

@@ -74,6 +74,7 @@ class Draft:
         values |= self.command_line.table(overrides or {}, "", RUN_KEYS)
         self._check_files(values)
         endpoints = self._endpoints(raw, endpoint_overrides or {})
+        self._check_workers(values, endpoints)
         if self.faults:
             redact = Redactor(self.secrets)
             unique = dict.fromkeys(
@@ -177,6 +178,19 @@ class Draft:
             self.file.fault(join(key, "tls"), "expected no tls on a ws:// URI: use wss://, or leave it out")
         # Defaults are for all endpoints, and this one has no use for them.
         values.pop("tls", None)
+
+    def _check_workers(self, values: dict[str, object], endpoints: Sequence[Endpoint]) -> None:
+        """An endpoint that is to have a worker of its own choice needs one that there is."""
+        workers = values.get("workers")
+        if not isinstance(workers, int):
+            return
+        for index, endpoint in enumerate(endpoints):
+            if endpoint.worker is not None and endpoint.worker >= workers:
+                place = f"endpoints[{index}].worker"
+                ids = "0" if workers == 1 else f"0 to {workers - 1}"
+                self.file.fault(
+                    place, f"expected the id of a worker, of which there are {ids}, found {endpoint.worker}"
+                )
 
     def _check_files(self, values: dict[str, object]) -> None:
         """Every file the run writes must be a file of its own."""

@@ -12,10 +12,13 @@ from scaleout.config import (
     Host,
     Quarantine,
     Ready,
+    Rebalance,
     Reply,
+    Scaling,
 )
 from scaleout.loading.checks import (
     choice,
+    count_or_auto,
     existing_file,
     feed_uri,
     host_name,
@@ -32,6 +35,7 @@ from scaleout.loading.checks import (
     token,
     truth,
     whole_number,
+    worker_id,
 )
 from scaleout.loading.readers import (
     array,
@@ -82,6 +86,22 @@ def hosts(reading: Reading, raw: object, key: str) -> object:
             reading.fault(join(key, name), "expected each host once")
         values[checked] = struct(Host, HOST_KEYS)(reading, value, join(key, name))
     return BAD if BAD in values or BAD in values.values() else values
+
+
+def scaling(reading: Reading, raw: object, key: str) -> object:
+    """Read how many workers there may be, and when there are more or fewer."""
+    value = struct(Scaling, SCALING_KEYS)(reading, raw, key)
+    if isinstance(value, Scaling):
+        if value.max is not None and value.max < value.min:
+            reading.fault(join(key, "max"), f"expected at least min, which is {value.min}, found {value.max}")
+            return BAD
+        if value.down_at >= value.up_at:
+            reading.fault(
+                join(key, "down_at"),
+                f"expected less than up_at, which is {value.up_at:g}, found {value.down_at:g}",
+            )
+            return BAD
+    return value
 
 
 def tls(reading: Reading, raw: object, key: str) -> object:
@@ -143,6 +163,23 @@ HOST_KEYS: Mapping[str, Reader] = {
     "concurrent": leaf(whole_number("connections")),
 }
 
+REBALANCE_KEYS: Mapping[str, Reader] = {
+    "enabled": leaf(truth),
+    "by": leaf(choice("messages", "bytes", "cpu")),
+    "half_life": leaf(seconds(zero=False)),
+    "tolerance": leaf(number("a share of the mean, more than 0, such as 0.1", lambda value: value > 0)),
+    "at_once": leaf(whole_number("moves")),
+    "per_minute": leaf(whole_number("moves")),
+    "cooldown": leaf(seconds(zero=True)),
+}
+
+SCALING_KEYS: Mapping[str, Reader] = {
+    "min": leaf(whole_number("workers")),
+    "max": leaf(whole_number("workers")),
+    "up_at": leaf(number("a share of a core, more than 0 and up to 1", lambda value: 0 < value <= 1)),
+    "down_at": leaf(number("a share of a core, more than 0 and up to 1", lambda value: 0 < value <= 1)),
+}
+
 ENDPOINT_KEYS: Mapping[str, Reader] = {
     "uri": leaf(feed_uri, redact_uri),
     "name": leaf(text("a text on one line")),
@@ -157,12 +194,15 @@ ENDPOINT_KEYS: Mapping[str, Reader] = {
     "send_rate": leaf(rate),
     "producer": function("producer", 'MODULE:FUNCTION such as "feeds:produce"'),
     "processor": function("processor", 'MODULE:FUNCTION such as "feeds:on_trade"'),
+    "processors": leaf(count_or_auto("processes", zero=True)),
     "format": leaf(choice("json", "text", "binary")),
     "reconnect": leaf(choice("always", "on_error", "never")),
     "backoff": backoff,
     "quarantine": struct(Quarantine, QUARANTINE_KEYS),
     "standby": leaf(truth),
     "rotate_after": leaf(seconds(zero=False)),
+    "handover": leaf(choice("splice", "overlap", "break")),
+    "identity": leaf(path),
     "goodbye": pattern,
     "stale_after": leaf(seconds(zero=False)),
     "heartbeat": heartbeat,
@@ -191,11 +231,15 @@ ENDPOINT_KEYS: Mapping[str, Reader] = {
     "ping_interval": leaf(seconds(zero=True)),
     "ping_timeout": leaf(seconds(zero=True)),
     "weight": leaf(number("a number greater than 0", lambda value: value > 0)),
+    "worker": leaf(worker_id),
+    "apart": leaf(text("the name of a group")),
     "linger": leaf(seconds(zero=True)),
 }
 
 RUN_KEYS: Mapping[str, Reader] = {
-    "workers": leaf(whole_number("processes")),
+    "workers": leaf(count_or_auto("processes")),
+    "scaling": scaling,
+    "rebalance": struct(Rebalance, REBALANCE_KEYS),
     "sink": array(sink, "texts", or_one=True),
     "sink_backlog": leaf(size),
     "envelope": leaf(truth),

@@ -33,7 +33,7 @@ def report(config: Config, processors: Mapping[str, Processor], workers: int) ->
     count = len(config.endpoints)
     facts = [
         ("endpoints", str(count)),
-        ("workers", str(workers) + (" (by default)" if config.workers == 0 else "")),
+        ("workers", _workers(config, workers)),
         ("sinks", ", ".join(map(_sink, config.sink))),
         ("sink backlog", "" if config.sink_backlog == _BACKLOG else format_size(config.sink_backlog)),
         ("records", "with endpoint and receive time" if config.envelope else "the result alone"),
@@ -47,6 +47,13 @@ def report(config: Config, processors: Mapping[str, Processor], workers: int) ->
     ]
     lines = [*_aligned(rows), "", *_aligned([fact for fact in facts if fact[1]])]
     return Redactor(config.secrets)("\n".join(lines))
+
+
+def _workers(config: Config, workers: int) -> str:
+    if config.workers == "auto":
+        most = config.scaling.max
+        return f"{workers} at first, up to {'as many as cores' if most is None else most}, by the load"
+    return str(workers) + (" (by default)" if config.workers == 0 else "")
 
 
 def _row(endpoint: Endpoint, processor: Processor | None) -> tuple[str, str, str, str]:
@@ -148,9 +155,12 @@ _WRITERS: Mapping[str, Callable[..., str]] = {
     "unsubscribe": _count,
     "send_rate": _rate,
     "producer": str,
+    "processors": str,
     "quarantine": _quarantine,
     "standby": _is_set,
     "rotate_after": format_duration,
+    "handover": str,
+    "identity": str,
     "goodbye": _is_set,
     "stale_after": format_duration,
     "heartbeat": _is_set,
@@ -183,6 +193,8 @@ _WRITERS: Mapping[str, Callable[..., str]] = {
     "ping_interval": _or_off,
     "ping_timeout": _or_off,
     "weight": lambda weight: f"{weight:g}",
+    "worker": str,
+    "apart": str,
     "linger": format_duration,
 }
 

@@ -37,9 +37,15 @@ def load(
     draft = Draft(os.fspath(path), _environment(environment), import_processors)
     raw = parse_file(Path(path), draft.file)
     config = draft.finish(raw, overrides, endpoint_overrides)
-    if config.state is None and any(endpoint.cursor is not None for endpoint in config.endpoints):
+    if config.state is None and _outlives(config):
         config = structs.replace(config, state=str(Path(path).with_suffix(".state.json")))
     return config
+
+
+def _outlives(config: Config) -> bool:
+    """Whether there is anything that a next run should know: cursors, or rates to place endpoints by."""
+    has_places = len(config.endpoints) > 1 and config.workers != 1
+    return has_places or any(endpoint.cursor is not None for endpoint in config.endpoints)
 
 
 def from_mapping(

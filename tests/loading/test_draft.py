@@ -137,13 +137,13 @@ def test_tables_are_replaced_whole() -> None:
 def test_all_faults_at_once() -> None:
     raw = {
         "snik": "-",
-        "workers": "auto",
+        "workers": "many",
         "defaults": {"linger": "abc"},
         "endpoints": [{"uri": "http://x"}, {"uri": URI, "weight": 0, "tls": {"verfy": True}}, {}],
     }
     assert faults(raw) == [
         'feeds.toml: snik: unknown key; did you mean "sink"?',
-        "feeds.toml: workers: expected a whole number of processes, 1 or more, found 'auto'",
+        "feeds.toml: workers: expected a whole number of processes, 1 or more, or \"auto\", found 'many'",
         "feeds.toml: defaults.linger: expected a number of seconds or a text such as \"5ms\", found 'abc'",
         "feeds.toml: endpoints[0].uri: expected a ws:// or wss:// URI (scheme isn't ws or wss), found 'http://x'",
         "feeds.toml: endpoints[1].weight: expected a number greater than 0, found 0",
@@ -237,8 +237,8 @@ def test_faults_within_an_endpoint(keys: dict[str, object], place: str, expected
 @pytest.mark.parametrize(
     ("key", "value", "expected"),
     [
-        ("workers", 0, "expected a whole number of processes, 1 or more, found 0"),
-        ("workers", 2.0, "expected a whole number of processes, 1 or more, found 2.0"),
+        ("workers", 0, 'expected a whole number of processes, 1 or more, or "auto", found 0'),
+        ("workers", 2.0, 'expected a whole number of processes, 1 or more, or "auto", found 2.0'),
         ("limit", 0, "expected a whole number of messages, 1 or more, found 0"),
         ("duration", 0, "expected more than 0 seconds, found 0"),
         ("envelope", "no", "expected true or false, found 'no'"),

@@ -18,7 +18,9 @@ from scaleout.config import (
     Quarantine,
     Rate,
     Ready,
+    Rebalance,
     Reply,
+    Scaling,
 )
 from scaleout.errors import ConfigError
 from scaleout.loading import check_config, from_mapping, load
@@ -304,3 +306,72 @@ def test_functions_are_imported_where_that_is_asked_for(
         return
     with pytest.raises(ConfigError, match=words):
         from_mapping(raw, "feeds.toml", environment={}, import_processors=True)
+
+
+def test_keys_of_moving_and_scaling(tmp_path: Path) -> None:
+    file = tmp_path / "feeds.toml"
+    file.write_text(
+        """
+        workers = "auto"
+        scaling = { min = 2, max = 4, up_at = 0.9, down_at = 0.2 }
+        [rebalance]
+        enabled = false
+        by = "cpu"
+        half_life = "5s"
+        tolerance = 0.2
+        at_once = 1
+        per_minute = 6
+        cooldown = 0
+        [[endpoints]]
+        uri = "wss://h/ws"
+        handover = "overlap"
+        identity = "data.id"
+        processors = "auto"
+        processor = "json:loads"
+        worker = 3
+        apart = "btc"
+        """
+    )
+    config = load(file)
+    assert config.workers == "auto"
+    assert config.scaling == Scaling(min=2, max=4, up_at=0.9, down_at=0.2)
+    assert config.rebalance == Rebalance(
+        enabled=False, by="cpu", half_life=5, tolerance=0.2, at_once=1, per_minute=6, cooldown=0
+    )
+    (made,) = config.endpoints
+    assert (made.handover, made.identity, made.processors) == ("overlap", "data.id", "auto")
+    assert (made.worker, made.apart) == (3, "btc")
+    assert check_config(config) == config
+
+
+@pytest.mark.parametrize(
+    ("raw", "expected"),
+    [
+        ({"scaling": {"min": 3, "max": 2}}, "scaling.max: expected at least min, which is 3, found 2"),
+        ({"scaling": {"up_at": 0.3}}, "scaling.down_at: expected less than up_at, which is 0.3, found 0.35"),
+        ({"rebalance": {"by": "bits"}}, 'rebalance.by: expected "messages"'),
+        (
+            {"workers": 2, "endpoints": [{"uri": URI, "worker": 2}]},
+            "endpoints[0].worker: expected the id of a",
+        ),
+        (
+            {"endpoints": [{"uri": URI, "processors": -1}]},
+            "endpoints[0].processors: expected a whole number of",
+        ),
+        ({"endpoints": [{"uri": URI, "handover": "jump"}]}, "endpoints[0].handover: expected"),
+    ],
+)
+def test_faults_of_moving_and_scaling(raw: dict[str, Any], expected: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        from_mapping({"endpoints": [{"uri": URI}], **raw}, "feeds.toml", environment={})
+    (fault,) = caught.value.faults
+    assert expected in str(fault)
+
+
+def test_rates_to_place_endpoints_by_are_kept_beside_the_file(tmp_path: Path) -> None:
+    file = tmp_path / "feeds.toml"
+    two = '[[endpoints]]\nuri = "wss://h/a"\n[[endpoints]]\nuri = "wss://h/b"\n'
+    file.write_text(two)
+    assert load(file).state == str(tmp_path / "feeds.state.json")
+    file.write_text("workers = 1\n" + two)
+    assert load(file).state is None
