@@ -36,7 +36,12 @@ class _SharedWords:
         self.values = memoryview(self._map).cast("Q")
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _rebuild, (type(self), self.words, reduction.DupFd(self._fd))
+        return _rebuild, (type(self), self._size, reduction.DupFd(self._fd))
+
+    @property
+    def _size(self) -> int:
+        """What a copy is made with."""
+        return self.words
 
     def close(self) -> None:
         """Let go of the memory."""
@@ -67,16 +72,43 @@ def _anonymous_file(size: int) -> int:
     return fd
 
 
-def _rebuild(kind: type[_SharedWords], words: int, duplicate: Any) -> _SharedWords:
-    return kind(words, duplicate.detach())
+def _rebuild(kind: type[_SharedWords], size: int, duplicate: Any) -> _SharedWords:
+    return kind(size, duplicate.detach())
 
 
 class Tally(_SharedWords):
-    """Messages read, by slot: `tally.values[slot] += n`."""
+    """What was read, by slot: messages, bytes of payload, and nanoseconds of CPU time for their processing.
+
+    Args:
+        slots: how many there may be.
+    """
+
+    def __init__(self, slots: int, fd: int | None = None) -> None:
+        super().__init__(3 * slots, fd)
+        self.slots = slots
+        self.messages = self.values[: self.slots]
+        """`tally.messages[slot] += n`, and likewise the others."""
+        self.bytes = self.values[self.slots : 2 * self.slots]
+        self.cpu_ns = self.values[2 * self.slots :]
+
+    @property
+    def _size(self) -> int:
+        return self.slots
 
     def read(self) -> dict[int, int]:
         """The slots with messages, and how many."""
-        return {slot: count for slot, count in enumerate(self.values) if count}
+        return {slot: count for slot, count in enumerate(self.messages) if count}
+
+    def loads(self) -> dict[int, tuple[int, int, int]]:
+        """The slots with messages: messages, bytes and nanoseconds."""
+        columns = zip(self.messages.tolist(), self.bytes.tolist(), self.cpu_ns.tolist(), strict=True)
+        return {slot: load for slot, load in enumerate(columns) if load[0]}
+
+    def close(self) -> None:
+        """Let go of the memory."""
+        for part in (self.messages, self.bytes, self.cpu_ns):
+            part.release()
+        super().close()
 
 
 class Allowance(_SharedWords):

@@ -20,9 +20,9 @@ CHILD = """
 import fcntl
 
 def count(tally, pipe):
-    tally.values[1] += 41
-    tally.values[1] += 1
-    tally.values[2] = 2**40
+    tally.messages[1] += 41
+    tally.messages[1] += 1
+    tally.messages[2] = 2**40
     pipe.send(tally.words)
     pipe.recv()
 
@@ -82,8 +82,8 @@ def receive(pipe: Connection) -> object:
 def test_only_slots_with_messages_are_read() -> None:
     with Tally(5) as tally:
         assert tally.read() == {}
-        tally.values[0] += 3
-        tally.values[4] += 1
+        tally.messages[0] += 3
+        tally.messages[4] += 1
         assert tally.read() == {0: 3, 4: 1}
 
 

@@ -59,8 +59,9 @@ class Budgets:
         """Follow what a worker says about a connect."""
         key = (run, report.ticket)
         if isinstance(report, TakenOver):
-            # The old one first, lest another spare takes a place in between.
-            self._rank((run, report.instead_of), is_spare=True)
+            if report.instead_of is not None:
+                # The old one first, lest another spare takes a place in between.
+                self._rank((run, report.instead_of), is_spare=True)
             self._rank(key, is_spare=False)
             return
         if isinstance(report, Ask):

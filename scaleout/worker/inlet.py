@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from typing import Protocol
 
@@ -10,6 +11,9 @@ from scaleout.tally import Allowance, Tally
 from scaleout.valve import Source
 from scaleout.worker.books import Books
 from scaleout.worker.decoding import Read
+
+TIMED_EVERY = 17
+"""One read in so many is timed; a prime, lest it keeps step with the feed."""
 
 
 class Stage(Protocol):
@@ -38,13 +42,15 @@ class Intake:
     """
 
     def __init__(self, tally: Tally, allowance: Allowance | None, on_limit: Callable[[], None]) -> None:
-        self._counts = tally.values
+        self._messages = tally.messages
+        self._bytes = tally.bytes
+        self._cpu_ns = tally.cpu_ns
         self._allowance = allowance
         self._on_limit = on_limit
 
     def received(self, slot: int) -> int:
         """Messages of this slot received by this worker."""
-        return self._counts[slot]
+        return self._messages[slot]
 
     def admit(self, slot: int, count: int) -> int:
         """Note `count` messages; those beyond the limit are not received."""
@@ -53,12 +59,20 @@ class Intake:
             if granted < count or self._allowance.is_used_up:
                 self._on_limit()
             count = granted
-        self._counts[slot] += count
+        self._messages[slot] += count
         return count
 
     def note(self, slot: int, count: int) -> None:
         """Note messages that are received whatever the limit, because their outcome is known."""
-        self._counts[slot] += count
+        self._messages[slot] += count
+
+    def note_bytes(self, slot: int, count: int) -> None:
+        """Note bytes of payload."""
+        self._bytes[slot] += count
+
+    def note_cpu(self, slot: int, nanoseconds: int) -> None:
+        """Note CPU time that processing has taken."""
+        self._cpu_ns[slot] += nanoseconds
 
 
 class Inlet:
@@ -74,6 +88,7 @@ class Inlet:
         self.books = books
         self.stage = stage
         self._intake = intake
+        self._until_timed = 1
 
     @property
     def received(self) -> int:
@@ -92,10 +107,24 @@ class Inlet:
             payloads = payloads[:count]
             joined = b"\n".join(payloads)
         if count:
+            size = len(joined) - count + 1
             tray.received += count
-            tray.bytes += len(joined) - count + 1
-            self.stage.handle(Read(payloads, joined, kind, received_at))
+            tray.bytes += size
+            self._intake.note_bytes(tray.slot, size)
+            read = Read(payloads, joined, kind, received_at)
+            self._until_timed -= 1
+            if self._until_timed:
+                self.stage.handle(read)
+            else:
+                self._handle_timed(read)
         return count
+
+    def _handle_timed(self, read: Read) -> None:
+        """Handle a read, and take its CPU time for that of all since the last one that was timed."""
+        began = time.thread_time_ns()
+        self.stage.handle(read)
+        self._intake.note_cpu(self.books.tray.slot, (time.thread_time_ns() - began) * TIMED_EVERY)
+        self._until_timed = TIMED_EVERY
 
     def note_uncertain(self) -> None:
         """Count a move to another connection whose messages could not be aligned with those of the one before."""

@@ -145,7 +145,7 @@ class Desk:
         received, delivered, filtered, dead = map(
             self.count, ("received", "delivered", "filtered", "dead_lettered")
         )
-        assert received == self.tally.values[1] == self.inlet.received
+        assert received == self.tally.messages[1] == self.inlet.received
         assert len(self.dead) == dead
         assert len(self.lines) == self.count("results")
         return received, delivered, filtered, dead

@@ -195,7 +195,7 @@ def test_trouble_at_one_endpoint_is_its_own(run: Run, unused_port: int) -> None:
                 endpoint("ws://127.0.0.1:1", processor="no_such_module_anywhere:hunter22"),
             )
             await boss.until(
-                lambda: boss.tally.values[0] == 500 and boss.states(1).count(EndpointState.BACKOFF) >= 3
+                lambda: boss.tally.messages[0] == 500 and boss.states(1).count(EndpointState.BACKOFF) >= 3
             )
             await boss.until(lambda: boss.states(2).count(EndpointState.BACKOFF) >= 3)
             assert boss.states(0) == [EndpointState.CONNECTING, EndpointState.LIVE]
@@ -280,7 +280,7 @@ def test_calls_that_hang_do_not_hold_up_the_stop(
         async with Simulator(config) as simulator, working() as boss:
             boss.assign(endpoint(simulator.endpoints[0].uri, processor="hanging_feed:hang"))
             await boss.until(lambda: boss.states(0)[-1:] == [EndpointState.LIVE])
-            await boss.until(lambda: boss.tally.values[0] == 50)  # looked at with each heartbeat
+            await boss.until(lambda: boss.tally.messages[0] == 50)  # looked at with each heartbeat
             await boss.stop()
             assert boss.count("dead_lettered") == 50
             reasons = {

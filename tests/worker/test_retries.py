@@ -89,7 +89,7 @@ def retried(desk: Any) -> dict[int, TriedLetter]:
 
 def check_books(desk: Any, count: int) -> None:
     """What was tried is received, retried, and has an outcome."""
-    assert desk.count("received") == desk.count("retried") == desk.tally.values[1] == count
+    assert desk.count("received") == desk.count("retried") == desk.tally.messages[1] == count
     assert sum(map(desk.count, ("delivered", "filtered", "dead_lettered"))) == count
     assert len(desk.lines) == desk.count("results")
     assert desk.dead == [], "a letter that fails again becomes no other"
@@ -182,7 +182,7 @@ def test_what_takes_too_long_at_the_end_leaves_its_letter(run: Run, desk: Any) -
         await retries.drain(0.01)
         at.outbox.flush()
         assert retried(at) == {}
-        assert at.tally.values[1] == 0
+        assert at.tally.messages[1] == 0
         assert at.channel.batches == []
 
     run(scenario())
