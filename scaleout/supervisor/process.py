@@ -3,18 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import multiprocessing
-import os
-import sys
-import types
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from multiprocessing.context import SpawnProcess
+from collections.abc import Callable
 from typing import Protocol
 
-from scaleout import signals
 from scaleout.channel import Channel
 from scaleout.core.wire import Drained, Heartbeat, Report, Result
+from scaleout.spawning import Child, spawn
 from scaleout.tally import Allowance, Tally
 from scaleout.worker.main import worker_main
 
@@ -24,8 +18,6 @@ SECOND_LOOK_S = 1.0
 """A worker seems stuck, too, when it is this process that was held up: so look again."""
 LAST_WORDS_TIMEOUT_S = 2.0
 """A dead worker's pipe that hasn't ended by then is held open by somebody else, a child of its processor's."""
-
-_spawn = multiprocessing.get_context("spawn")
 
 
 class ProcessEvents(Protocol):
@@ -73,7 +65,7 @@ class WorkerProcess:
         self._loop = asyncio.get_running_loop()
         self._watchdog: asyncio.TimerHandle | None = None
         self._fault: Exception | None = None
-        self._process: SpawnProcess
+        self._child: Child
         self.control: Channel[Report]
         self.results: Channel[Result]
 
@@ -83,7 +75,7 @@ class WorkerProcess:
     @property
     def pid(self) -> int:
         """The process id."""
-        return self._process.pid or 0
+        return self._child.pid
 
     async def start(self) -> None:
         """Spawn the process and take this end of its pipes.
@@ -99,23 +91,14 @@ class WorkerProcess:
         self._arm(START_TIMEOUT_S)
 
     async def _spawn_with_pipes(self) -> None:
-        control, control_of_child = _spawn.Pipe(duplex=True)
-        results, results_of_child = _spawn.Pipe(duplex=True)
-        self._process = _spawn.Process(
-            target=worker_main,
-            args=(control_of_child, results_of_child, self.tally, self._allowance),
-            name=f"scaleout-worker-{self.worker}",
-            daemon=True,
-        )
-        # Only the child holds its ends open, so that its death is an end of file here.
-        with control_of_child, results_of_child, signals.held_back(), _without_main_module():
-            self._process.start()
+        name = f"scaleout-worker-{self.worker}"
+        self._child, (control, results) = spawn(worker_main, name, 2, self.tally, self._allowance)
         try:
             self.control = await Channel.open(control, Report, self._on_report, self._on_lost)
             self.results = await Channel.open(results, Result, self._on_result, self._on_lost)
         except OSError:
             self.kill()
-            self._process.join()
+            self._child.join()
             raise
 
     # What the worker says
@@ -158,21 +141,14 @@ class WorkerProcess:
 
     def kill(self) -> None:
         """End the process at once."""
-        self._process.kill()
+        self._child.kill()
 
     # The end
 
     async def wait_dead(self) -> None:
         """Wait until the process is gone, and all it had reported has been taken."""
-        dead: asyncio.Future[None] = self._loop.create_future()
-        with _exit_descriptor(self._process) as descriptor:
-            self._loop.add_reader(descriptor, _resolve, dead)
-            try:
-                await dead
-            finally:
-                self._loop.remove_reader(descriptor)
+        await self._child.wait_dead()
         self._disarm()
-        self._process.join()
         try:
             async with asyncio.timeout(LAST_WORDS_TIMEOUT_S):
                 await self.control.wait_lost()
@@ -200,7 +176,7 @@ class WorkerProcess:
     @property
     def exit_code(self) -> int | None:
         """The dead process's exit code; negative: the number of the signal that killed it."""
-        return self._process.exitcode
+        return self._child.exit_code
 
     def explain_death(self) -> str:
         """Why the process is gone, in words."""
@@ -208,51 +184,9 @@ class WorkerProcess:
             return f"stuck: no heartbeat for {self._heartbeat_timeout_s:g} s, killed"
         if self._fault is not None:
             return f"{self._fault}; killed"
-        code = self.exit_code
-        if code is not None and code < 0:
-            return f"killed by {signals.name_of(-code)}"
-        return f"exit code {code}"
+        return self._child.explain_death()
 
     def release(self) -> None:
         """Let go of what the process leaves behind."""
         self.tally.close()
-        self._process.close()
-
-
-@contextmanager
-def _exit_descriptor(process: SpawnProcess) -> Iterator[int]:
-    """A descriptor that is readable once the process is gone.
-
-    The sentinel of multiprocessing also waits for children of the process that inherited its other end, so a
-    pidfd is better where the system has it.
-    """
-    assert process.pid is not None
-    try:
-        descriptor = os.pidfd_open(process.pid)
-    except (AttributeError, OSError):  # another system, or no descriptors left
-        yield process.sentinel
-        return
-    try:
-        yield descriptor
-    finally:
-        os.close(descriptor)
-
-
-def _resolve(future: asyncio.Future[None]) -> None:
-    if not future.done():
-        future.set_result(None)
-
-
-@contextmanager
-def _without_main_module() -> Iterator[None]:
-    """Keep a spawn from importing this process's `__main__` in the child: workers don't need it.
-
-    A program that calls `scaleout.run` at its top level, without the usual guard, would otherwise run again in
-    each worker.
-    """
-    main = sys.modules["__main__"]
-    sys.modules["__main__"] = types.ModuleType("__main__")
-    try:
-        yield
-    finally:
-        sys.modules["__main__"] = main
+        self._child.release()

@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import gc
-import os
-import threading
 import time
-from multiprocessing import parent_process
 from multiprocessing.connection import Connection
 from random import Random
 
 import uvloop
 
-from scaleout import logs, memory, signals, streams
+from scaleout import logs, spawning
 from scaleout.channel import Channel
 from scaleout.core.lifecycle import EndpointState
 from scaleout.core.wire import (
@@ -50,27 +47,12 @@ from scaleout.worker.retries import Retries
 from scaleout.worker.stages import build_stage
 from scaleout.worker.words import text_of
 
-ORPHAN_GRACE_S = 5.0
-"""A worker whose parent died has that long to end by itself, if its loop is stuck."""
-
 
 def worker_main(control: Connection, results: Connection, tally: Tally, allowance: Allowance | None) -> None:
     """Entry point of a worker process."""
-    signals.leave_to_parent()
-    streams.leave_stdout_to_sinks()
-    memory.keep_freed()
-    threading.Thread(target=_end_with_parent, name="orphan-guard", daemon=True).start()
+    spawning.begin_child()
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(_run(control, results, tally, allowance))
-
-
-def _end_with_parent() -> None:
-    """End a worker whose loop is stuck and can't see the end of its pipe."""
-    parent = parent_process()
-    assert parent is not None
-    parent.join()
-    time.sleep(ORPHAN_GRACE_S)
-    os._exit(1)
 
 
 async def _run(control: Connection, results: Connection, tally: Tally, allowance: Allowance | None) -> None:
