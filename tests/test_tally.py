@@ -23,7 +23,7 @@ def count(tally, pipe):
     tally.messages[1] += 41
     tally.messages[1] += 1
     tally.messages[2] = 2**40
-    pipe.send(tally.words)
+    pipe.send(tally.slots)
     pipe.recv()
 
 def take_all(allowance, size, pipe):
