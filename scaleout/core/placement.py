@@ -1,16 +1,26 @@
-"""Which worker runs which endpoint: by declared weight, heaviest first, each to the least loaded worker.
-
-The greedy rule (longest processing time first; Graham, 1969) is at most a third above the best possible load.
-"""
+"""Which worker runs which endpoint: by declared weight at the start, and by measured load ever after."""
 
 from __future__ import annotations
 
 import heapq
-from collections.abc import Mapping, Sequence
+from collections import deque
+from collections.abc import Iterator, Mapping, Sequence
+
+from msgspec import Struct
+
+from scaleout.core.board import Board, Move, Subject
+from scaleout.core.choosing import Choice, Costs, choose
+from scaleout.core.filling import evacuate, place_all
+from scaleout.core.pressure import Pressure
+from scaleout.core.rates import Measure, say_load
+
+__all__ = ["Limits", "Move", "Planner", "Subject", "evacuate", "place", "place_all"]
 
 
 def place(weights: Mapping[int, float], workers: Sequence[int]) -> dict[int, int]:
-    """Spread slots over workers.
+    """Spread slots over workers, heaviest first, each to the least loaded worker.
+
+    The greedy rule (longest processing time first; Graham, 1969) is at most a third above the best possible load.
 
     Args:
         weights: each slot's weight.
@@ -27,3 +37,176 @@ def place(weights: Mapping[int, float], workers: Sequence[int]) -> dict[int, int
         placement[slot] = worker
         heapq.heappush(loads, (load + weights[slot], count + 1, worker))
     return placement
+
+
+OVERDUE_S = 60.0
+"""A move of which nothing is seen or heard for so long is no longer counted on."""
+
+
+class Limits(Struct, frozen=True):
+    """When endpoints are moved, and how many."""
+
+    tolerance: float = 0.03
+    """How far above its share a worker may stay for good, in shares."""
+    swings: float = 2.0
+    """How many standard deviations of a worker's own swings are let be besides."""
+    patience: float = 0.3
+    """What is above that adds up to so many shares times seconds before anything is moved: 30 % for a second,
+    3 % for ten."""
+    at_once: int = 8
+    """Moves that run at the same time."""
+    per_minute: int = 60
+    cooldown_s: float = 60.0
+    """For how long an endpoint stays where it has been moved; twice as long after each move that failed or was
+    uncertain."""
+    longest_cooldown_s: float = 3600.0
+    costs: Costs = Costs()
+
+
+class _Step(Struct):
+    """A move on the board."""
+
+    subject: Subject
+    source: int
+    target: int
+    why: str
+
+
+class _Record(Struct):
+    """What has become of an endpoint's moves."""
+
+    until: float = 0.0
+    strikes: int = 0
+
+
+class Planner:
+    """Finds the moves that are due, a few at a time, and remembers what has become of them.
+
+    Every move it has returned is to be followed by one of `note_moved`, `note_failed` and `note_uncertain`.
+    Until then the endpoint counts as being where it goes to.
+    """
+
+    def __init__(self, limits: Limits | None = None, measure: Measure = "messages") -> None:
+        """
+        Args:
+            limits: when endpoints are moved, and how many.
+            measure: what the loads are, for the sentences.
+        """
+        self.limits = limits if limits is not None else Limits()
+        self._measure: Measure = measure
+        self._pressure = Pressure(self.limits.tolerance, self.limits.swings, self.limits.patience)
+        self._records: dict[int, _Record] = {}
+        self._underway: dict[int, tuple[int, float]] = {}
+        self._moved: deque[float] = deque()
+
+    def plan(
+        self, now: float, subjects: Sequence[Subject], workers: Sequence[int], moving: int
+    ) -> list[Move]:
+        """The moves to begin at this moment.
+
+        Args:
+            now: of a monotonic clock, in seconds.
+            subjects: all endpoints with what has been measured of them.
+            workers: ids of the workers that take endpoints; not those that retire.
+            moving: moves that are running.
+        """
+        self._settle(now, subjects)
+        if len(workers) == 0:
+            return []
+        resting = {slot for slot, record in self._records.items() if now < record.until}
+        board = Board(subjects, workers, {slot: to for slot, (to, _) in self._underway.items()}, resting)
+        excesses = [board.excess(at) for at in range(len(workers))]
+        pressed = self._pressure.look(now, workers, excesses, board.marks)
+        room = min(self.limits.at_once - moving, self.limits.per_minute - len(self._moved))
+        moves: list[Move] = []
+        for steps in self._due(board, pressed) if room > 0 else ():
+            if len(moves) + len(steps) > room:
+                break
+            for step in steps:
+                moves.append(self._begin(now, board, step))
+        return moves
+
+    def _begin(self, now: float, board: Board, step: _Step) -> Move:
+        board.move(step.subject, step.source, step.target)
+        for at in (step.source, step.target):
+            self._pressure.moved(board.workers[at], board.excess(at), board.marks[at])
+        self._underway[step.subject.slot] = (board.workers[step.target], now)
+        self._moved.append(now)
+        return Move(step.subject.slot, board.workers[step.source], board.workers[step.target], step.why)
+
+    def note_moved(self, slot: int, now: float) -> None:
+        """A move is done, by whomever: the endpoint stays there for a while."""
+        self._underway.pop(slot, None)
+        self._records[slot] = _Record(now + self.limits.cooldown_s)
+
+    def note_failed(self, slot: int, now: float) -> None:
+        """A move was given up: the endpoint is where it was, and is tried again after twice as long each time."""
+        self._underway.pop(slot, None)
+        record = self._records.setdefault(slot, _Record())
+        record.strikes += 1
+        pause_s = self.limits.cooldown_s * 2.0 ** min(record.strikes, 30)
+        record.until = now + min(pause_s, self.limits.longest_cooldown_s)
+
+    def note_uncertain(self, slot: int, now: float) -> None:
+        """A move is done, and nobody knows whether something was lost: it is moved ever more rarely."""
+        self.note_failed(slot, now)
+
+    def is_cooling(self, slot: int, now: float) -> bool:
+        """Whether an endpoint is to stay where it is for a while."""
+        record = self._records.get(slot)
+        return record is not None and now < record.until
+
+    def _due(self, board: Board, pressed: list[int]) -> Iterator[list[_Step]]:
+        """What to move, the most urgent first; each is tried on the board before the next is asked for."""
+        for subject in board.astray:
+            source, target = board.index(subject.worker), board.index(subject.pinned)
+            if source is not None and target is not None:
+                yield [self._step(board, subject, source, target, "it is pinned there")]
+        for subject, source in board.crowded():
+            target = min(
+                range(len(board.workers)), key=lambda at: (board.group(subject, at), board.excess(at))
+            )
+            why = f"away from others of {subject.apart}"
+            yield [self._step(board, subject, source, target, why)]
+        for source in sorted(pressed, key=board.excess, reverse=True):
+            while board.excess(source) > self.limits.tolerance:
+                choice = choose(board, source, self.limits.costs)
+                if choice is None:
+                    break
+                yield self._steps(board, source, choice)
+            self._pressure.calm(board.workers[source])
+
+    def _steps(self, board: Board, source: int, choice: Choice) -> list[_Step]:
+        subject, target, back = choice.subject, choice.target, choice.back
+        before = board.loads[source]
+        after = before - subject.load + (back.load if back is not None else 0.0)
+        mean = board.mean
+        why = (
+            f"worker {board.workers[source]} carries {before / mean:.2f} of the mean, then {after / mean:.2f}"
+        )
+        if back is None:
+            return [self._step(board, subject, source, target, why)]
+        return [
+            self._step(board, subject, source, target, f"with {back.name} back, {why}"),
+            self._step(board, back, target, source, f"in exchange for {subject.name}"),
+        ]
+
+    def _step(self, board: Board, subject: Subject, source: int, target: int, why: str) -> _Step:
+        load = say_load(subject.load, self._measure)
+        way = f"from worker {board.workers[source]} to {board.workers[target]}"
+        return _Step(subject, source, target, f"{subject.name} ({load}) {way}: {why}")
+
+    def _settle(self, now: float, subjects: Sequence[Subject]) -> None:
+        """Forget the moves that can be seen to be over, and what has cooled down."""
+        while self._moved and self._moved[0] <= now - 60.0:
+            self._moved.popleft()
+        if self._underway:
+            found = {each.slot: each for each in subjects if each.slot in self._underway}
+            for slot, (target, begun) in list(self._underway.items()):
+                each = found.get(slot)
+                is_idle = each is not None and each.movable and each.target is None
+                if each is None or each.worker == target or (is_idle and now - begun > OVERDUE_S):
+                    del self._underway[slot]
+        over = [slot for slot, record in self._records.items() if now >= record.until and not record.strikes]
+        for slot in over:
+            del self._records[slot]

@@ -1,0 +1,117 @@
+"""When a worker has had too much for too long: a sum of excess over time, against the swings it has anyway.
+
+The sum is Page's (CUSUM, 1954): what is above the allowance adds to it, what is below takes from it, and it never
+falls under zero. So much is acted on at once, little after a while, and what only swings about is let be. The
+allowance grows with how far the worker's excess has lately been from its own average.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from msgspec import Struct
+
+AVERAGE_HALF_LIFE_S = 60.0
+SWING_HALF_LIFE_S = 120.0
+FIRST_SWING = 0.1
+"""What is taken for the swing until it has been seen."""
+FIRST_SWING_S = 10.0
+"""For how long of seeing that guess counts."""
+LONGEST_STEP_S = 60.0
+
+
+class Gauge(Struct):
+    """One worker's state."""
+
+    excess: float
+    mark: int
+    average: float
+    variance: float = FIRST_SWING**2
+    average_weight: float = 0.0
+    swing_weight: float = 1.0 - 2.0 ** (-FIRST_SWING_S / SWING_HALF_LIFE_S)
+    sum: float = 0.0
+    """Shares times seconds."""
+
+    @property
+    def swing(self) -> float:
+        """Standard deviation of the excess."""
+        return math.sqrt(self.variance)
+
+
+class Pressure:
+    """Watches the excess of all workers."""
+
+    def __init__(self, allowance: float, swings: float, patience: float) -> None:
+        """
+        Args:
+            allowance: excess that is let be, in shares.
+            swings: standard deviations of a worker's own swings that are let be besides.
+            patience: shares times seconds that add up before anything is done.
+        """
+        self._allowance, self._swings, self._patience = allowance, swings, patience
+        self._gauges: dict[int, Gauge] = {}
+        self._now: float | None = None
+
+    def look(
+        self, now: float, workers: Sequence[int], excesses: Sequence[float], marks: Sequence[int]
+    ) -> list[int]:
+        """Take the excesses of this moment.
+
+        Args:
+            now: of a monotonic clock, in seconds.
+            workers: their ids.
+            excesses: of each, in shares.
+            marks: of each; a different one says that its endpoints are others, so that a jump is no swing.
+
+        Returns:
+            The indexes of those that have had too much for too long.
+        """
+        step = 0.0 if self._now is None else min(max(now - self._now, 0.0), LONGEST_STEP_S)
+        self._now = now
+        are_others = self._gauges.keys() != set(workers)
+        average_part = 1.0 - 2.0 ** (-step / AVERAGE_HALF_LIFE_S)
+        swing_part = 1.0 - 2.0 ** (-step / SWING_HALF_LIFE_S)
+        gauges, self._gauges = self._gauges, {}
+        found = []
+        for at, worker in enumerate(workers):
+            excess = excesses[at]
+            gauge = gauges.get(worker)
+            if gauge is None:
+                gauge = Gauge(excess, marks[at], excess)
+            elif step:
+                if are_others or marks[at] != gauge.mark:
+                    gauge.average += excess - gauge.excess
+                self._learn(gauge, excess, average_part, swing_part)
+                gauge.sum += (excess - self._allowance - self._swings * gauge.swing) * step
+                gauge.sum = min(max(gauge.sum, 0.0), 2 * self._patience)
+            gauge.excess, gauge.mark = excess, marks[at]
+            self._gauges[worker] = gauge
+            if gauge.sum >= self._patience:
+                found.append(at)
+        return found
+
+    def moved(self, worker: int, excess: float, mark: int) -> None:
+        """A worker's endpoints are others by a move: what that makes of its excess is no swing."""
+        gauge = self._gauges.get(worker)
+        if gauge is not None:
+            gauge.average += excess - gauge.excess
+            gauge.excess, gauge.mark = excess, mark
+
+    def calm(self, worker: int) -> None:
+        """All has been done for a worker that can be: it begins anew."""
+        if worker in self._gauges:
+            self._gauges[worker].sum = 0.0
+
+    def swing(self, worker: int) -> float:
+        """Standard deviation of a worker's excess, in shares."""
+        gauge = self._gauges.get(worker)
+        return gauge.swing if gauge is not None else FIRST_SWING
+
+    @staticmethod
+    def _learn(gauge: Gauge, excess: float, average_part: float, swing_part: float) -> None:
+        off = excess - gauge.average
+        gauge.average_weight += (1.0 - gauge.average_weight) * average_part
+        gauge.average += off * average_part / gauge.average_weight
+        gauge.swing_weight += (1.0 - gauge.swing_weight) * swing_part
+        gauge.variance += (off * off - gauge.variance) * swing_part / gauge.swing_weight
