@@ -15,34 +15,58 @@ SHORTEST_SECRET = 4
 _USERINFO = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*://)[^/?#]*@")
 
 
+_learnt: dict[str, None] = {}
+
+
+def learn(secrets: Iterable[str]) -> None:
+    """Hide these values, too, from now on, wherever this process redacts texts: they came into a live run."""
+    _learnt.update(dict.fromkeys(secrets))
+
+
+def learnt() -> tuple[str, ...]:
+    """What this process has learnt, for others to learn it."""
+    return tuple(_learnt)
+
+
 class Redactor:
     """Replaces every secret in a text, also where it is escaped as in a URI or in JSON.
 
     Args:
-        secrets: the values to hide; those of fewer than 4 characters are ignored.
+        secrets: the values to hide, beside those that the process learns; those of fewer than 4 characters
+            are ignored.
     """
 
     def __init__(self, secrets: Iterable[str]) -> None:
-        spellings = {
-            spelling
-            for secret in secrets
-            if len(secret) >= SHORTEST_SECRET
-            for spelling in (
-                secret,
-                json.dumps(secret)[1:-1],
-                repr(secret)[1:-1],
-                quote(secret, "", errors="replace"),
-            )
-        }
-        longest_first = sorted(spellings, key=lambda spelling: (-len(spelling), spelling))
-        self._pattern = re.compile("|".join(map(re.escape, longest_first))) if longest_first else None
+        self._secrets = tuple(secrets)
+        self._count = len(_learnt)
+        self._pattern = _pattern(self._secrets)
 
     def __call__(self, text: str) -> str:
+        if self._count != len(_learnt):
+            self._count = len(_learnt)
+            self._pattern = _pattern(self._secrets)
         return text if self._pattern is None else self._pattern.sub(BLOT, text)
 
     def optional(self, text: str | None) -> str | None:
         """The same, where there may be no text."""
         return None if text is None else self(text)
+
+
+def _pattern(secrets: Iterable[str]) -> re.Pattern[str] | None:
+    """What finds these secrets, and those that were learnt; None: there are none."""
+    spellings = {
+        spelling
+        for secret in (*secrets, *_learnt)
+        if len(secret) >= SHORTEST_SECRET
+        for spelling in (
+            secret,
+            json.dumps(secret)[1:-1],
+            repr(secret)[1:-1],
+            quote(secret, "", errors="replace"),
+        )
+    }
+    longest_first = sorted(spellings, key=lambda spelling: (-len(spelling), spelling))
+    return re.compile("|".join(map(re.escape, longest_first))) if longest_first else None
 
 
 def redact_uri(uri: str) -> str:

@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scaleout.secrets import Redactor, redact_uri
+from scaleout import secrets
+from scaleout.secrets import Redactor, learn, learnt, redact_uri
 
 
 def test_every_secret_is_blotted_out() -> None:
@@ -25,6 +26,21 @@ def test_short_values_are_no_secrets() -> None:
 
 def test_without_secrets_text_stays() -> None:
     assert Redactor([])("text") == "text"
+
+
+def test_what_is_learnt_later_is_hidden_by_those_who_are_there_already(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(secrets, "_learnt", {})
+    redact, other = Redactor(["hunter22"]), Redactor([])
+    assert redact("hunter22, swordfish") == "***, swordfish"
+    learn(["swordfish"])
+    assert redact("hunter22, swordfish") == "***, ***"
+    assert other("hunter22, swordfish") == "hunter22, ***"
+    assert Redactor([])("swordfish") == "***"
+    learn(["swordfish", "trustno1"])
+    assert redact("trustno1") == "***"
+    assert learnt() == ("swordfish", "trustno1")
 
 
 @pytest.mark.parametrize("spell", [json.dumps, repr, lambda secret: "p%22%C3%A4ss%20%0A"])
