@@ -24,7 +24,7 @@ class Overlap:
     """
 
     def __init__(self, tail: Tail, drop: Callable[[list[bytes]], None]) -> None:
-        self.shadow = Shadow()
+        self.shadow = Shadow(tail.identify)
         self.is_known = False
         """Whether messages of one have ever been found in the other."""
         self.is_mixed = False

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable
 
 from scaleout.core.frames import Kind
 from scaleout.worker.connection import Receiver
-from scaleout.worker.handover.shadow import hash_of
+from scaleout.worker.identity import Identify, hashes_of
 
 RECOGNITION_S = 10.0
 """After that time a message that looks like one of them is another one."""
@@ -21,9 +21,17 @@ class Recognition:
         known: hashes.
         deliver: takes the rest.
         drop: takes copies.
+        identify: makes the hashes.
     """
 
-    def __init__(self, known: Iterable[int], deliver: Receiver, drop: Callable[[list[bytes]], None]) -> None:
+    def __init__(
+        self,
+        known: Iterable[int],
+        deliver: Receiver,
+        drop: Callable[[list[bytes]], None],
+        identify: Identify = hashes_of,
+    ) -> None:
+        self._identify = identify
         self._known = Counter(known)
         self._deliver = deliver
         self._drop = drop
@@ -43,8 +51,7 @@ class Recognition:
         known = self._known
         copies: list[bytes] = []
         rest: list[bytes] = []
-        for payload in payloads:
-            message = hash_of(payload)
+        for payload, message in zip(payloads, self._identify(payloads), strict=True):
             if message in known:
                 copies.append(payload)
                 known[message] -= 1

@@ -8,6 +8,7 @@ from collections.abc import Collection, Sequence
 from itertools import compress
 
 from scaleout.core.frames import Kind
+from scaleout.worker.identity import Identify, hashes_of
 
 MAX_TAIL = 65_536
 MAX_SHADOW = 65_536
@@ -18,21 +19,19 @@ LONGEST_CUT_S = 5.0
 CONTEXT = 64
 """Messages of a shadow whose hashes are kept when they are known to be delivered, to align what follows."""
 
-_MASK = 2**64 - 1
-
 Message = tuple[bytes, Kind, int]
 """Payload, kind and time of receipt."""
 
 
-def hash_of(payload: bytes) -> int:
-    """A number of 64 bits by which a message is known in this process."""
-    return hash(payload) & _MASK
-
-
 class Tail:
-    """The hashes of the last messages that the old connection has delivered."""
+    """The hashes of the last messages that the old connection has delivered.
 
-    def __init__(self) -> None:
+    Args:
+        identify: makes the hashes.
+    """
+
+    def __init__(self, identify: Identify = hashes_of) -> None:
+        self.identify = identify
         self._hashes = array("Q")
         self._times = array("d")
 
@@ -47,8 +46,12 @@ class Tail:
 
     def add(self, payloads: list[bytes], now: float) -> None:
         """Note what was delivered."""
-        self._hashes.extend(map(hash_of, payloads))
-        self._times.extend([now] * len(payloads))
+        self.add_hashes(array("Q", self.identify(payloads)), now)
+
+    def add_hashes(self, hashes: array[int], now: float) -> None:
+        """Note what was delivered, where only the hashes are known."""
+        self._hashes.extend(hashes)
+        self._times.extend([now] * len(hashes))
         if len(self._hashes) > 2 * MAX_TAIL:
             self._trim(MAX_TAIL)
 
@@ -72,9 +75,14 @@ class Tail:
 
 
 class Shadow:
-    """What the next connection has brought, and nobody has seen yet."""
+    """What the next connection has brought, and nobody has seen yet.
 
-    def __init__(self) -> None:
+    Args:
+        identify: makes the hashes.
+    """
+
+    def __init__(self, identify: Identify = hashes_of) -> None:
+        self._identify = identify
         self.hashes = array("Q")
         """Of all its messages; the first ones may be context alone, of messages that are gone."""
         self.messages: list[Message] = []
@@ -95,7 +103,7 @@ class Shadow:
 
     def add(self, payloads: list[bytes], kind: Kind, received_at: int, now: float) -> None:
         """Keep what has come."""
-        self.hashes.extend(map(hash_of, payloads))
+        self.hashes.extend(self._identify(payloads))
         self._times.extend([now] * len(payloads))
         self.messages += [(payload, kind, received_at) for payload in payloads]
         self.bytes += sum(map(len, payloads))

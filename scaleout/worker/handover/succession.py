@@ -17,6 +17,7 @@ from scaleout.core.backoff import BackoffState
 from scaleout.core.remedies import Remedy
 from scaleout.worker.connection import Receiver
 from scaleout.worker.handover.takeover import Destination, Takeover
+from scaleout.worker.identity import identity_of
 from scaleout.worker.links.endings import Ending
 from scaleout.worker.links.link import Link
 
@@ -84,7 +85,8 @@ class Succession:
                 await self._wait(self._due_at)
             if self._old.has_ended:
                 return None
-            takeover = self._takeover = Takeover(self._old, self._owner, self._hear)
+            identify = identity_of(self._owner.endpoint)
+            takeover = self._takeover = Takeover(self._old, self._owner, self._hear, identify)
             await self._wait(self._begins_at, for_old_alone=True)
             backoff = BackoffState(self._owner.endpoint.backoff, self._owner.rng)
             while not self._old.has_ended:

@@ -16,7 +16,7 @@ known to have been delivered is, and the move is counted as uncertain.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from itertools import groupby
 from operator import itemgetter
 from typing import Protocol
@@ -27,7 +27,8 @@ from scaleout.worker.connection import Receiver
 from scaleout.worker.handover.overlap import ENOUGH, Overlap
 from scaleout.worker.handover.patience import Patience
 from scaleout.worker.handover.recognition import Recognition, without_recognition
-from scaleout.worker.handover.shadow import Cut, Tail, hash_of
+from scaleout.worker.handover.shadow import Cut, Tail
+from scaleout.worker.identity import Identify, hashes_of
 from scaleout.worker.links.link import Link
 
 
@@ -51,14 +52,21 @@ class Takeover:
         old: the connection that delivers.
         destination: the session.
         on_read: called after each read of either connection.
+        identify: says by what messages are known.
     """
 
-    def __init__(self, old: Link, destination: Destination, on_read: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        old: Link,
+        destination: Destination,
+        on_read: Callable[[], None],
+        identify: Identify = hashes_of,
+    ) -> None:
         self._old = old
         self._destination = destination
         self._on_read = on_read
         self._loop = asyncio.get_running_loop()
-        self._tail = Tail()
+        self._tail = Tail(identify)
         self._patience = Patience(self._loop.time())
         self._deliver: Receiver = without_recognition(old.receiver)
         self.begin()
@@ -197,16 +205,20 @@ class Takeover:
         self._drop(self._overlap.shadow.take(position))
         if self._cut is not None:
             # Delivered here, and dropped where the next connection brings them: nothing hangs on its life.
-            held = [hash_of(payload) for payloads, _, _, _ in self._cut.reads for payload in payloads]
+            held = [each for payloads, _, _, _ in self._cut.reads for each in self._tail.identify(payloads)]
             self.end_cut()
-            self._deliver = Recognition(held, self._deliver, self._drop).receive
+            self._recognize(held)
         self._deliver_rest(follower)
 
     def _switch_mixed(self, follower: Link) -> None:
         """Go on with what only the next connection has brought; what only the old one has may still come."""
         if len(self._tail):
-            self._deliver = Recognition(self._tail.hashes, self._deliver, self._drop).receive
+            self._recognize(self._tail.hashes)
         self._deliver_rest(follower)
+
+    def _recognize(self, delivered: Iterable[int]) -> None:
+        """Drop what the next connection brings of these."""
+        self._deliver = Recognition(delivered, self._deliver, self._drop, self._tail.identify).receive
 
     def _switch_uncertain(self, follower: Link) -> None:
         self._overlap.drop_copies()

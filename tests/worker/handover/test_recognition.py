@@ -8,7 +8,7 @@ from typing import Any
 
 from scaleout.core.frames import Kind
 from scaleout.worker.handover.recognition import RECOGNITION_S, Recognition, without_recognition
-from scaleout.worker.handover.shadow import hash_of
+from scaleout.worker.identity import hash_of
 
 Run = Callable[[Awaitable[Any]], Any]
 

@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 
 from scaleout.core.frames import Kind
 from scaleout.worker.handover import shadow as module
-from scaleout.worker.handover.shadow import CONTEXT, Shadow, Tail, hash_of
+from scaleout.worker.handover.shadow import CONTEXT, Shadow, Tail
+from scaleout.worker.identity import hash_of
 
 
 def messages(first: int, last: int) -> list[bytes]:
