@@ -117,7 +117,11 @@ class Scaling(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     up_at: float = 0.75
     """A worker is added when, for a while, the workers use more than that share of a core each, on average."""
     down_at: float = 0.35
-    """One is retired when, for a longer while, they use less than that."""
+    """Some are retired when, for a longer while, they use less than that."""
+    up_after: float = 5.0
+    """How long that while is, and the pause after every change, in seconds."""
+    down_after: float = 30.0
+    """How long the longer one is."""
 
 
 class InvalidShare(Struct, frozen=True, forbid_unknown_fields=True):

@@ -178,6 +178,8 @@ SCALING_KEYS: Mapping[str, Reader] = {
     "max": leaf(whole_number("workers")),
     "up_at": leaf(number("a share of a core, more than 0 and up to 1", lambda value: 0 < value <= 1)),
     "down_at": leaf(number("a share of a core, more than 0 and up to 1", lambda value: 0 < value <= 1)),
+    "up_after": leaf(seconds(zero=False)),
+    "down_after": leaf(seconds(zero=False)),
 }
 
 ENDPOINT_KEYS: Mapping[str, Reader] = {

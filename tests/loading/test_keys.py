@@ -313,7 +313,7 @@ def test_keys_of_moving_and_scaling(tmp_path: Path) -> None:
     file.write_text(
         """
         workers = "auto"
-        scaling = { min = 2, max = 4, up_at = 0.9, down_at = 0.2 }
+        scaling = { min = 2, max = 4, up_at = 0.9, down_at = 0.2, up_after = "2s", down_after = "1m" }
         [rebalance]
         enabled = false
         by = "cpu"
@@ -334,7 +334,7 @@ def test_keys_of_moving_and_scaling(tmp_path: Path) -> None:
     )
     config = load(file)
     assert config.workers == "auto"
-    assert config.scaling == Scaling(min=2, max=4, up_at=0.9, down_at=0.2)
+    assert config.scaling == Scaling(min=2, max=4, up_at=0.9, down_at=0.2, up_after=2, down_after=60)
     assert config.rebalance == Rebalance(
         enabled=False, by="cpu", half_life=5, tolerance=0.2, at_once=1, per_minute=6, cooldown=0
     )
