@@ -10,6 +10,7 @@ ScaleoutError
 │   └── SinkClosedError   the reader of the sink has gone for good (`| head`)
 ├── SendError             an outgoing message can't be sent on its connection
 ├── ControlError          a live run can't be reached through its control socket, or refuses what is asked
+│   └── NoRunError        there is no run at the control socket, or it has ended
 ├── IllegalTransitionError  a state machine was asked for a step that its table doesn't have
 ├── SimulatorError        a process of the simulator couldn't start, or has died
 └── Reject                raised by processors: this message goes to the dead letters
@@ -90,6 +91,10 @@ class SendError(ScaleoutError):
 
 class ControlError(ScaleoutError):
     """A live run can't be reached through its control socket, or refuses what is asked."""
+
+
+class NoRunError(ControlError):
+    """There is no run at the control socket, or it has ended."""
 
 
 class IllegalTransitionError(ScaleoutError):
