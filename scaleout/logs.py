@@ -14,6 +14,18 @@ from scaleout.secrets import Redactor
 
 ROOT = "scaleout"
 
+
+class Settings(msgspec.Struct, frozen=True):
+    """How a process logs; the arguments are those of `configure`."""
+
+    level: str = "info"
+    log_format: str = "text"
+    secrets: tuple[str, ...] = ()
+    worker: int | None = None
+
+
+_settings = Settings()
+
 _FIELDS = ("worker", "endpoint")
 """Attributes of a record that are shown as fields of their own."""
 
@@ -85,9 +97,11 @@ def configure(level: str, log_format: str, secrets: Iterable[str], worker: int |
         secrets: values to blot out.
         worker: id of the worker that this process is.
     """
+    global _settings
+    _settings = Settings(level, log_format, tuple(secrets), worker)
     handler = logging.StreamHandler(sys.stderr)
     formatter = JSONFormatter if log_format == "json" else TextFormatter
-    handler.setFormatter(formatter(Redactor(secrets)))
+    handler.setFormatter(formatter(Redactor(_settings.secrets)))
     if worker is not None:
         handler.addFilter(_WorkerFilter(worker))
     for name, threshold in ((ROOT, level.upper()), ("websockets", "WARNING"), ("asyncio", "WARNING")):
@@ -95,6 +109,11 @@ def configure(level: str, log_format: str, secrets: Iterable[str], worker: int |
         logger.handlers = [handler]
         logger.setLevel(threshold)
         logger.propagate = False
+
+
+def settings() -> Settings:
+    """How this process logs, for its children to do likewise."""
+    return _settings
 
 
 class EndpointLogger(logging.LoggerAdapter[logging.Logger]):

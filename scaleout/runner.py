@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import os
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from socket import socket
 
@@ -17,6 +16,7 @@ from scaleout.core.ledger import Ledger
 from scaleout.deadletters import Limits, problem_of
 from scaleout.errors import ConfigError, Fault
 from scaleout.loading import check_config
+from scaleout.machine import usable_cores
 from scaleout.secrets import Redactor
 from scaleout.sinks import make_sink
 from scaleout.supervisor.aggregator import Aggregator
@@ -129,17 +129,21 @@ def _make_supervisor(config: Config) -> Supervisor:
     memory.keep_freed()
     ledger = Ledger()
     supervisor: Supervisor
-    aggregator = _make_aggregator(config, ledger, lambda: supervisor.stop("nobody reads the sink any more"))
-    supervisor = Supervisor(config, worker_count(config), ledger, aggregator)
+    names: dict[int, str] = {}
+    aggregator = _make_aggregator(
+        config, ledger, names, lambda: supervisor.stop("nobody reads the sink any more")
+    )
+    supervisor = Supervisor(config, worker_count(config), ledger, aggregator, names)
     return supervisor
 
 
-def _make_aggregator(config: Config, ledger: Ledger, on_sink_closed: Callable[[], None]) -> Aggregator:
+def _make_aggregator(
+    config: Config, ledger: Ledger, names: Mapping[int, str], on_sink_closed: Callable[[], None]
+) -> Aggregator:
     check_dead_letters(config)
     writers = [SinkWriter(make_sink(uri), on_sink_closed) for uri in config.sink]
     dead_letters = None
     if config.dead_letters is not None:
-        names = {slot: endpoint.name for slot, endpoint in enumerate(config.endpoints)}
         limits = Limits(letters=config.max_dead_letters, bytes=config.max_dead_letter_bytes)
         sink = StoreSink(Path(config.dead_letters), limits)
         dead_letters = DeadLetters(SinkWriter(sink, on_sink_closed), names, Redactor(config.secrets))
@@ -193,10 +197,3 @@ def worker_count(config: Config) -> int:
     if config.workers == "auto":
         return config.scaling.min
     return config.workers or min(usable_cores(), len(config.endpoints))
-
-
-def usable_cores() -> int:
-    """Cores that this process may run on."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1

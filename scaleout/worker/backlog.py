@@ -47,6 +47,16 @@ class Backlog:
     def _is_held(self) -> bool:
         return bool(self._holders) and not self._is_draining
 
+    @property
+    def processors(self) -> int:
+        """The pipeline's."""
+        return self.pipeline.processors
+
+    @property
+    def cpu_s(self) -> float:
+        """The pipeline's."""
+        return self.pipeline.cpu_s
+
     # What comes
 
     def handle(self, read: Read) -> None:

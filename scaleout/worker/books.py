@@ -9,6 +9,7 @@ from typing import cast
 
 from scaleout.config import Endpoint
 from scaleout.core.frames import Kind
+from scaleout.core.ledger import Entry
 from scaleout.core.wire import CursorMark, DeadLetter
 from scaleout.errors import Reject
 from scaleout.logs import EndpointLogger
@@ -62,11 +63,12 @@ class Books:
         self.endpoint = endpoint.name
         self.tray = Tray(slot)
         self.outbox = outbox
+        self.envelope = envelope
         self.undecodable = 0
         """Messages that could not be decoded, so far."""
         self._linger_s = endpoint.linger
         self._encoder = LineEncoder(endpoint.name, envelope)
-        self._log = logger or EndpointLogger(endpoint.name, ())
+        self.log = logger or EndpointLogger(endpoint.name, ())
         self._dead = Telling(TELL_EVERY_S)
 
     def post(self, lines: Lines = ()) -> None:
@@ -75,12 +77,8 @@ class Books:
 
     def dead_letter(self, read: Read, payload: bytes, stage: str, failure: Failure) -> None:
         """Count a message as dead, tell of it unless that was done just now, and keep it; `post` is to follow."""
-        count = self._dead.count()
-        if count:
-            reason = self._log.redact(failure.reason)
-            self._log.warning("%s, the last: %s (stage %s)", plural(count, "dead letter"), reason, stage)
         self.tray.dead_lettered += 1
-        self.outbox.put_dead_letter(
+        self.keep(
             DeadLetter(
                 slot=self.tray.slot,
                 stage=stage,
@@ -91,6 +89,28 @@ class Books:
                 traceback=failure.traceback,
             )
         )
+
+    def keep(self, letter: DeadLetter) -> None:
+        """Keep a dead letter that is counted, and tell of it unless that was done just now."""
+        count = self._dead.count()
+        if count:
+            reason = self.log.redact(letter.reason)
+            self.log.warning(
+                "%s, the last: %s (stage %s)", plural(count, "dead letter"), reason, letter.stage
+            )
+        self.outbox.put_dead_letter(letter)
+
+    def adopt(self, entry: Entry, letters: Sequence[DeadLetter], lines: Lines) -> None:
+        """Take what has become of messages in another process: counts, dead letters, encoded results."""
+        tray = self.tray
+        tray.delivered += entry.delivered
+        tray.filtered += entry.filtered
+        tray.dead_lettered += entry.dead_lettered
+        tray.results += entry.results
+        for letter in letters:
+            self.keep(letter)
+            self.undecodable += letter.stage == "decode"
+        self.post(lines)
 
     def insert(self, line: bytes) -> None:
         """Put a line of this program's own into the output, behind the results so far."""

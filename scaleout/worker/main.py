@@ -176,7 +176,12 @@ class Worker:
             *(stage.drain(timeout_s) for stage in self._stages.values()),
             *(retries.drain(timeout_s) for retries in self._retries.values()),
         )
-        await self._outbox.finish(time.process_time())
+        await self._outbox.finish(self._cpu_s)
+
+    @property
+    def _cpu_s(self) -> float:
+        """CPU seconds that this process has used, and those that process messages for it."""
+        return time.process_time() + sum(stage.cpu_s for stage in self._stages.values())
 
     async def _beat(self, interval_s: float) -> None:
         loop = asyncio.get_running_loop()
@@ -187,7 +192,7 @@ class Worker:
             for feed in self._feeds.values():
                 feed.look(loop.time(), lag)
             self._outbox.post_all()
-            self.report(Heartbeat(lag=lag, cpu=time.process_time(), backlog=self._outbox.backlog_bytes))
+            self.report(Heartbeat(lag=lag, cpu=self._cpu_s, backlog=self._outbox.backlog_bytes))
 
     # Endpoints
 

@@ -78,7 +78,7 @@ class Session:
         self._standing = Standing(endpoint, means.rng, logger)
         self._invalid: InvalidWatch | None = None
         if endpoint.max_invalid is not None:
-            is_decoded_at_once = endpoint.backpressure == "block"
+            is_decoded_at_once = endpoint.backpressure == "block" and not endpoint.processors
             self._invalid = InvalidWatch(endpoint.max_invalid, is_decoded_at_once, inlet.books)
         self._links = OpenLinks(inlet, self._standing.backoff)
         self._wake = asyncio.Event()

@@ -1,44 +1,29 @@
-"""What takes an endpoint's messages, by its configuration and its processor's signature."""
+"""What takes an endpoint's messages: its pipeline, in the worker or in helpers, and what stands before that."""
 
 from __future__ import annotations
 
 from scaleout.config import Endpoint
+from scaleout.errors import ProcessorError
 from scaleout.processors import load_processor
-from scaleout.signatures import Processor
-from scaleout.worker.awaited import Awaited
 from scaleout.worker.backlog import Backlog
 from scaleout.worker.books import Books
-from scaleout.worker.decoding import bytes_decoder, text_decoder
-from scaleout.worker.permessage import PerMessage
-from scaleout.worker.pipeline import Decoded, PassThrough, PerRead, Pipeline, Processed, Sender
+from scaleout.worker.pipeline import Pipeline, Sender
+from scaleout.worker.pipelines import build_pipeline
+from scaleout.worker.spread.spread import Spread
 
 
 def build_stage(endpoint: Endpoint, books: Books, send: Sender) -> Pipeline | Backlog:
-    """What takes an endpoint's messages: its pipeline, behind a backlog if connections are not to be held back.
+    """What takes an endpoint's messages, behind a backlog if connections are not to be held back.
 
     Raises:
         ProcessorError: its processor can't be used.
     """
-    pipeline = build_pipeline(endpoint, books, send)
-    return pipeline if endpoint.backpressure == "block" else Backlog(books, pipeline)
-
-
-def build_pipeline(endpoint: Endpoint, books: Books, send: Sender) -> Pipeline:
-    """The pipeline that an endpoint's configuration asks for.
-
-    Raises:
-        ProcessorError: its processor can't be used.
-    """
-    if endpoint.processor is not None:
+    pipeline: Pipeline
+    if endpoint.processors and endpoint.processor is not None:
         processor = load_processor(endpoint.processor)
-        return pipeline_class(processor)(books, processor, send)
-    if endpoint.format == "json":
-        return PassThrough(books)
-    return Decoded(books, text_decoder if endpoint.format == "text" else bytes_decoder)
-
-
-def pipeline_class(processor: Processor) -> type[Processed]:
-    """The kind of pipeline that a processor's signature asks for."""
-    if processor.is_async or processor.is_async_generator:
-        return Awaited
-    return PerRead if processor.is_batch else PerMessage
+        if processor.is_async or processor.is_async_generator:
+            raise ProcessorError(f"`processors` works with plain functions, and {processor.spec} is async")
+        pipeline = Spread(books, processor, send)
+    else:
+        pipeline = build_pipeline(endpoint, books, send)
+    return pipeline if endpoint.backpressure == "block" else Backlog(books, pipeline)

@@ -21,7 +21,7 @@ from scaleout.worker.decoding import bytes_decoder, text_decoder
 from scaleout.worker.inlet import Inlet, Intake
 from scaleout.worker.outbox import Outbox
 from scaleout.worker.pipeline import Decoded, PassThrough, Pipeline
-from scaleout.worker.stages import pipeline_class
+from scaleout.worker.pipelines import pipeline_class
 
 RECEIVED_AT = 1_700_000_000_123_456_789
 

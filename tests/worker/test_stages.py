@@ -16,7 +16,8 @@ from scaleout.worker.books import Books
 from scaleout.worker.outbox import Outbox
 from scaleout.worker.permessage import PerMessage
 from scaleout.worker.pipeline import Decoded, PassThrough, PerRead
-from scaleout.worker.stages import build_stage, pipeline_class
+from scaleout.worker.pipelines import pipeline_class
+from scaleout.worker.stages import build_stage
 
 
 def one(message: object) -> object: ...

@@ -1,0 +1,1 @@
+"""One endpoint's processing spread over helper processes of its worker, with the results in order."""
