@@ -98,9 +98,9 @@ class Rebalance(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What is balanced: the rate of messages, of bytes, or of CPU time for their processing."""
     half_life: float = 10.0
     """Seconds after which a measurement counts half."""
-    tolerance: float = 0.1
-    """Endpoints are moved when the busiest worker has so much more than the mean, as a share of it."""
-    at_once: int = 4
+    tolerance: float = 0.03
+    """How far above its share a worker may stay for good, in shares."""
+    at_once: int = 8
     """Moves that may go on at the same time."""
     per_minute: int = 60
     """Moves."""

@@ -93,6 +93,10 @@ class ControlError(ScaleoutError):
     """A live run can't be reached through its control socket, or refuses what is asked."""
 
 
+class MoveError(ScaleoutError):
+    """An endpoint can't be moved to another worker: it stays where it was, and nothing is lost."""
+
+
 class NoRunError(ControlError):
     """There is no run at the control socket, or it has ended."""
 

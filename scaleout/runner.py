@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from socket import socket
 
@@ -129,17 +129,21 @@ def _make_supervisor(config: Config) -> Supervisor:
     memory.keep_freed()
     ledger = Ledger()
     supervisor: Supervisor
-    aggregator = _make_aggregator(config, ledger, lambda: supervisor.stop("nobody reads the sink any more"))
-    supervisor = Supervisor(config, worker_count(config), ledger, aggregator)
+    names: dict[int, str] = {}
+    aggregator = _make_aggregator(
+        config, ledger, names, lambda: supervisor.stop("nobody reads the sink any more")
+    )
+    supervisor = Supervisor(config, worker_count(config), ledger, aggregator, names)
     return supervisor
 
 
-def _make_aggregator(config: Config, ledger: Ledger, on_sink_closed: Callable[[], None]) -> Aggregator:
+def _make_aggregator(
+    config: Config, ledger: Ledger, names: Mapping[int, str], on_sink_closed: Callable[[], None]
+) -> Aggregator:
     check_dead_letters(config)
     writers = [SinkWriter(make_sink(uri), on_sink_closed) for uri in config.sink]
     dead_letters = None
     if config.dead_letters is not None:
-        names = {slot: endpoint.name for slot, endpoint in enumerate(config.endpoints)}
         limits = Limits(letters=config.max_dead_letters, bytes=config.max_dead_letter_bytes)
         sink = StoreSink(Path(config.dead_letters), limits)
         dead_letters = DeadLetters(SinkWriter(sink, on_sink_closed), names, Redactor(config.secrets))

@@ -26,6 +26,11 @@ def budget_of(uri: str, budgeted: Collection[str]) -> str | None:
     return next((name for name in (f"{shown}:{port}", shown) if name in budgeted), None)
 
 
+def host_of(uri: str) -> str:
+    """The host and port of a URI, as far as it is known."""
+    return urlsplit(uri).netloc.rpartition("@")[2].lower()
+
+
 def streams_per_connection(endpoint: Endpoint) -> int | None:
     """How many streams of an endpoint one connection carries, at the most; None: any number."""
     return 1 if "{stream}" in endpoint.uri else endpoint.streams_per_connection

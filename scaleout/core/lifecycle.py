@@ -6,13 +6,15 @@ A connection's state:
        ↑             │           │                  │
        └─────────────┴───────────┴──────────────────┴──→ ENDED     (back to WAITING when the worker dies)
 
-An endpoint with several connections is where the one is that is worst off.
+An endpoint with several connections is where the one is that is worst off; one without any may be PAUSED.
 
 A worker's:
 
     STARTING ──→ READY ──→ STOPPING ──→ ENDED
         │          │          │
-        └──────────┴──────────┴──→ DEAD ──→ STARTING       (or ENDED, for good; STARTING may stop, too)
+        └──────────┴──────────┴──→ DEAD ──→ STARTING       (or ENDED; STARTING may stop, too)
+
+A worker that was retired has ENDED, and may be started again.
 """
 
 from __future__ import annotations
@@ -35,6 +37,8 @@ class EndpointState(Enum):
     """Between two attempts."""
     QUARANTINED = "quarantined"
     """Refused again and again: probed rarely, until it recovers or a person releases it."""
+    PAUSED = "paused"
+    """By a person, until a person ends it."""
     ENDED = "ended"
     """For good."""
 
@@ -59,7 +63,7 @@ class WorkerState(Enum):
     DEAD = "dead"
     """Ended out of turn; it will be started again."""
     ENDED = "ended"
-    """In good order, or for good."""
+    """In good order: with the run, or because it was retired."""
 
 
 _CONNECTION_STEPS: dict[EndpointState, frozenset[EndpointState]] = {
@@ -85,6 +89,7 @@ _CONNECTION_STEPS: dict[EndpointState, frozenset[EndpointState]] = {
     EndpointState.QUARANTINED: frozenset(
         {EndpointState.CONNECTING, EndpointState.ENDED, EndpointState.WAITING}
     ),
+    EndpointState.PAUSED: frozenset(),
     EndpointState.ENDED: frozenset(),
 }
 
@@ -93,7 +98,7 @@ _WORKER_STEPS: dict[WorkerState, frozenset[WorkerState]] = {
     WorkerState.READY: frozenset({WorkerState.STOPPING, WorkerState.DEAD}),
     WorkerState.STOPPING: frozenset({WorkerState.ENDED, WorkerState.DEAD}),
     WorkerState.DEAD: frozenset({WorkerState.STARTING, WorkerState.ENDED}),
-    WorkerState.ENDED: frozenset(),
+    WorkerState.ENDED: frozenset({WorkerState.STARTING}),
 }
 
 _State = TypeVar("_State", EndpointState, WorkerState)
@@ -131,6 +136,7 @@ _URGENCY = (
     EndpointState.WAITING,
     EndpointState.CONNECTING,
     EndpointState.LIVE,
+    EndpointState.PAUSED,
     EndpointState.ENDED,
 )
 

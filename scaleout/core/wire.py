@@ -317,15 +317,9 @@ class MoveFailed(Struct, frozen=True, tag=True):
     reason: str
 
 
-class Released(Struct, frozen=True, tag=True):
-    """An endpoint has been let go, and all it had delivered has been handed over."""
-
-    slot: int
-
-
 MoveReport = Offered | CutWanted | Aligned | MoveFailed
 
-Report = Ready | Heartbeat | StateChange | BudgetReport | Answer | LimitReached | MoveReport | Released
+Report = Ready | Heartbeat | StateChange | BudgetReport | Answer | LimitReached | MoveReport
 
 # Results: worker → aggregator
 
@@ -387,4 +381,10 @@ class Drained(Struct, frozen=True, tag=True):
     """CPU seconds used by the worker."""
 
 
-Result = Batch | Drained
+class Released(Struct, frozen=True, tag=True):
+    """An endpoint has been let go; all it had delivered came before this."""
+
+    slot: int
+
+
+Result = Batch | Released | Drained

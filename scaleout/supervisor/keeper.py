@@ -1,4 +1,4 @@
-"""Keeps a worker running: one process after another, until the run is stopped."""
+"""Keeps a worker running: one process after another, until the run is stopped, or the worker is retired."""
 
 from __future__ import annotations
 
@@ -60,9 +60,23 @@ class Keeper:
         self._policy = RestartPolicy()
         self._burial: asyncio.Task[None] | None = None
         """Of the process before, which goes on while the next one starts."""
+        self._retiring = asyncio.Event()
+        self._retire_timeout_s: float | None = None
+
+    @property
+    def _is_over(self) -> bool:
+        return self._ending.is_stopping or self._retiring.is_set()
+
+    async def _over(self) -> None:
+        await first_of(self._ending.stopping(), self._retiring.wait())
+
+    def retire(self, timeout_s: float) -> None:
+        """Stop the worker for good, while the run goes on; it has so long to drain."""
+        self._retire_timeout_s = timeout_s
+        self._retiring.set()
 
     async def keep(self) -> None:
-        """Start the worker, stay with it until it is dead, and again, until the run is stopped.
+        """Start the worker, stay with it until it is dead, and again, until the run is stopped or it is retired.
 
         Raises:
             WorkerError: it can't be started.
@@ -75,7 +89,7 @@ class Keeper:
                 await self._mourn(f"can't be started: {exc.strerror or exc}")
             else:
                 await self._accompany(process)
-            if self._ending.is_stopping:
+            if self._is_over:
                 break
             worker.restarts += 1
             worker.enter(WorkerState.STARTING)
@@ -91,7 +105,7 @@ class Keeper:
             process.kill()
             self._house.forget(process)
         # While a sink lags, a worker's last word may still be unread in its pipe.
-        has_ended_well = process.is_drained or (self._ending.is_stopping and process.exit_code == 0)
+        has_ended_well = process.is_drained or (self._is_over and process.exit_code == 0)
         if has_ended_well:
             reason = "the run had to end before their results were taken"
         self._burial = asyncio.ensure_future(self._bury(process, reason, self._burial))
@@ -103,14 +117,15 @@ class Keeper:
         death = asyncio.ensure_future(process.wait_dead())
         if self._burial is not None:
             # The last results of the process before come first, so that each endpoint's order holds.
-            await first_of(self._burial, death, self._ending.stopping())
+            await first_of(self._burial, death, self._over())
         process.control.send(self._house.duties_of(self._worker))
+        process.has_duties = True
         await first_of(process.control.drain(), death)
-        await first_of(self._ending.stopping(), death)
+        await first_of(self._over(), death)
         if not death.done():
             self._worker.enter(WorkerState.STOPPING)
             process.control.send(Stop())
-            await first_of(self._ending.out_of_time(), death)
+            await first_of(self._ending.out_of_time(), death, timeout_s=self._retire_timeout_s)
             process.kill()
         await death
         return process.explain_death()
@@ -120,7 +135,7 @@ class Keeper:
         worker = self._worker
         worker.enter(WorkerState.DEAD)
         self._house.lose(worker, reason)
-        if self._ending.is_stopping:
+        if self._is_over:
             _log.error("worker %d died (%s)", worker.id, reason)
             return
         if not worker.was_ready and worker.restarts + 1 >= STILLBORN_LIMIT:
@@ -129,7 +144,7 @@ class Keeper:
         delay = self._policy.delay_after_death(asyncio.get_running_loop().time())
         when = f" in {delay:g} s" if delay else ""
         _log.error("worker %d died (%s), restarting%s", worker.id, reason, when)
-        await first_of(self._ending.stopping(), timeout_s=delay)
+        await first_of(self._over(), timeout_s=delay)
 
     async def _bury(self, process: WorkerProcess, reason: str, before: asyncio.Task[None] | None) -> None:
         """Close the books of a dead process, after those of the one before."""

@@ -57,6 +57,9 @@ class WorkerProcess:
         self.cpu_s = 0.0
         self.lag_s = 0.0
         self.backlog_bytes = 0
+        self.has_duties = False
+        """Whether it has been told what to run: what comes after that it is to be told of its own."""
+        self.is_dead = False
         self.is_drained = False
         self.was_stuck = False
         self._allowance = allowance

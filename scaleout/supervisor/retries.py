@@ -57,15 +57,20 @@ class Retries:
 
     Args:
         config: of the run.
+        slots: the slot of each endpoint there is, by name.
         process_of: the process that has an endpoint by its slot, None while it is being restarted.
         questions: the way to ask workers.
     """
 
     def __init__(
-        self, config: Config, process_of: Callable[[int], WorkerProcess | None], questions: Questions
+        self,
+        config: Config,
+        slots: Callable[[], Mapping[str, int]],
+        process_of: Callable[[int], WorkerProcess | None],
+        questions: Questions,
     ) -> None:
         self._path = None if config.dead_letters is None else Path(config.dead_letters)
-        self._slots = {endpoint.name: slot for slot, endpoint in enumerate(config.endpoints)}
+        self._slots = slots
         self._redact = Redactor(config.secrets)
         self._process_of = process_of
         self._questions = questions
@@ -128,15 +133,16 @@ class Retries:
             self._claimed.difference_update(free)
 
     async def _try(self, letters: Sequence[Letter], edited: Mapping[int, bytes], books: _Books) -> None:
+        slots = self._slots()
         by_endpoint: dict[str, list[Letter]] = {}
         for letter in letters:
             by_endpoint.setdefault(letter.endpoint, []).append(letter)
         async with asyncio.TaskGroup() as tasks:
             for name, group in by_endpoint.items():
-                if name in self._slots:
-                    tasks.create_task(self._try_at(self._slots[name], group, edited, books))
+                if name in slots:
+                    tasks.create_task(self._try_at(slots[name], group, edited, books))
                 else:
-                    hint = did_you_mean(name, self._slots)
+                    hint = did_you_mean(name, slots)
                     books.leave(f"the run has no endpoint {name!r}{hint}", len(group))
 
     async def _try_at(

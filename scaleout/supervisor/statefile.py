@@ -1,4 +1,4 @@
-"""What outlives a run, in a small private file: how far each endpoint has come, by its cursor."""
+"""What outlives a run, in a small private file: each endpoint's cursor, and its measured load."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ import msgspec
 from msgspec import Struct
 
 from scaleout import privatefiles
+from scaleout.core.rates import Load
 from scaleout.core.wire import CursorMark
 
 SAVE_EVERY_S = 1.0
@@ -35,10 +36,12 @@ class Saved(Struct, frozen=True):
     version: int = VERSION
     cursors: dict[str, SavedCursor] = {}
     """By the endpoint's name."""
+    rates: dict[str, Load] = {}
+    """By the endpoint's name, as last measured."""
 
 
 class StateFile:
-    """Keeps the cursors of a run, in memory and in a file.
+    """Keeps the cursors and rates of a run, in memory and in a file.
 
     A file that can't be read or written is told once, and the run goes on without it. One that can't be read is
     kept beside the one that is written: it may be of another version, or somebody else's.
@@ -55,7 +58,9 @@ class StateFile:
         self._seen: tuple[int, int] | None = None
         """By what the file that this run has read, or written last, is known; None: there was none."""
         self._has_told_of_others = False
-        self._cursors: dict[str, SavedCursor] = self._load()
+        saved = self._load()
+        self._cursors = saved.cursors
+        self._rates = saved.rates
         self._order: dict[int, int] = {}
         self._is_dirty = False
         self._has_failed = False
@@ -63,27 +68,27 @@ class StateFile:
         self._encoded = self._written = 0
         """Numbers of the last documents, so that an older one never takes the place of a newer."""
 
-    def _load(self) -> dict[str, SavedCursor]:
+    def _load(self) -> Saved:
         if self._path is None:
-            return {}
+            return Saved()
         try:
             self._seen = _identity(self._path)
             saved = msgspec.json.decode(self._path.read_bytes(), type=Saved)
             if saved.version != VERSION:
                 raise ValueError(f"it is of version {saved.version}, this is version {VERSION}")
         except FileNotFoundError:
-            return {}
+            return Saved()
         except (OSError, ValueError) as exc:
             why = exc.strerror if isinstance(exc, OSError) else exc
             _log.error(
-                "the state file %s can't be read, cursors start anew, and it becomes %s: %s",
+                "the state file %s can't be read, cursors and rates start anew, and it becomes %s: %s",
                 self._path,
                 _aside(self._path),
                 why,
             )
             self._is_foreign = True
-            return {}
-        return saved.cursors
+            return Saved()
+        return saved
 
     def cursor(self, slot: int) -> CursorMark | None:
         """Where an endpoint was left."""
@@ -94,6 +99,19 @@ class StateFile:
             return CursorMark(slot, saved.value, tuple(bytes.fromhex(each) for each in saved.digests))
         except ValueError:
             return CursorMark(slot, saved.value)
+
+    def forget(self, slot: int) -> None:
+        """Where an endpoint was left says nothing any more."""
+        self._is_dirty = self._cursors.pop(self._names[slot], None) is not None or self._is_dirty
+
+    def load(self, name: str) -> Load | None:
+        """What an earlier run measured of an endpoint."""
+        return self._rates.get(name)
+
+    def note_loads(self, loads: Mapping[str, Load]) -> None:
+        """Take what has been measured, by the endpoint's name; what is known of others stays."""
+        self._rates |= loads
+        self._is_dirty = self._is_dirty or bool(loads)
 
     def note(self, order: int, mark: CursorMark) -> None:
         """An endpoint has come so far, and its results are in the sinks.
@@ -123,7 +141,8 @@ class StateFile:
     def _encode(self) -> tuple[int, bytes]:
         self._is_dirty = False
         self._encoded += 1
-        document = msgspec.json.format(msgspec.json.encode(Saved(cursors=self._cursors)), indent=1)
+        saved = Saved(cursors=self._cursors, rates=self._rates)
+        document = msgspec.json.format(msgspec.json.encode(saved), indent=1)
         return self._encoded, document + b"\n"
 
     def _write(self, path: Path, number: int, document: bytes) -> None:

@@ -10,6 +10,7 @@ from msgspec.structs import asdict
 from scaleout.config import Endpoint
 from scaleout.core.ledger import Counts
 from scaleout.core.lifecycle import EndpointState, Stall, WorkerState, endpoint_step, worker_step
+from scaleout.core.rates import Load
 from scaleout.core.wire import StateChange
 
 SUMMARY_VERSION = 1
@@ -29,6 +30,12 @@ class EndpointStatus(Struct):
     stall: Stall | None = None
     since: float | None = None
     """Unix time of the last change of state."""
+    moves: int = 0
+    """To other workers, so far."""
+    moving_to: int | None = None
+    """The worker that is about to have it."""
+    load: Load = Load()
+    """As measured lately."""
 
     def take(self, change: StateChange) -> None:
         """Follow what the worker reports."""
@@ -45,13 +52,35 @@ class EndpointStatus(Struct):
             self.state = endpoint_step(self.state, state)
             self.since = time.time()
 
+    def pause(self) -> None:
+        """No worker has it, because a person wants it so."""
+        self._enter(EndpointState.PAUSED)
+        self.stall = None
+        self.connects_before = self.connects
+
+    def end(self) -> None:
+        """It is over for good."""
+        if self.state is not EndpointState.ENDED:
+            self._enter(EndpointState.ENDED)
+            self.stall = None
+
+    def wait(self) -> None:
+        """It is about to be given to a worker."""
+        self._enter(EndpointState.WAITING)
+        self.stall = None
+        self.connects_before = self.connects
+
+    def arrive(self, worker: int) -> None:
+        """It has moved to that worker, which is connected."""
+        self.worker = worker
+        self.moves += 1
+        self.connects_before = self.connects
+
     def lose_worker(self, reason: str) -> None:
         """The worker died."""
-        if self.state is not EndpointState.ENDED:
-            self._enter(EndpointState.WAITING)
-            self.stall = None
+        if self.state not in (EndpointState.ENDED, EndpointState.PAUSED):
+            self.wait()
             self.last_error = f"its worker died: {reason}"
-            self.connects_before = self.connects
 
     def summary(self, counts: Counts) -> EndpointSummary:
         """What it has come to, with its books."""
@@ -62,6 +91,7 @@ class EndpointStatus(Struct):
             last_error=self.last_error,
             stall=self.stall,
             since=self.since,
+            moves=self.moves,
         )
 
 
@@ -79,6 +109,12 @@ class WorkerStatus(Struct):
     received: int = 0
     """Messages received by all of its processes."""
     was_ready: bool = False
+    utilisation: float = 0.0
+    """Share of a core that it uses, as measured lately."""
+    is_retiring: bool = False
+    """Whether it gives its endpoints away."""
+    is_retired: bool = False
+    """Whether it has given them away, for good or until it is needed again."""
 
     def enter(self, state: WorkerState) -> None:
         """Take a step."""
@@ -109,12 +145,14 @@ class EndpointSummary(Struct, frozen=True):
     stall: Stall | None = None
     since: float | None = None
     """Unix time of the last change of state."""
+    moves: int = 0
+    """To other workers."""
 
     def to_mapping(self) -> dict[str, object]:
         """The endpoint under the names of the summary's contract."""
         return self.counts.to_mapping() | {
             "connects": self.connects,
-            "moves": 0,
+            "moves": self.moves,
             "state": self.state.value,
             "stall": self.stall.value if self.stall is not None else None,
             "since": self.since,
@@ -143,7 +181,7 @@ class Summary(Struct, frozen=True):
             "version": SUMMARY_VERSION,
             "duration_s": round(self.duration_s, 3),
             "balanced": self.balanced,
-            "moves": 0,
+            "moves": sum(endpoint.moves for endpoint in self.endpoints.values()),
             "aggregator": {"cpu_s": round(self.aggregator_cpu_s, 3)},
             "workers": [asdict(worker) | {"cpu_s": round(worker.cpu_s, 3)} for worker in self.workers],
             "totals": self.totals.to_mapping(),

@@ -1,4 +1,4 @@
-"""Keeps the workers running, gives them their endpoints, and brings the run to its end."""
+"""Keeps a run going: its workers, its endpoints, and what goes between them; and brings it to its end."""
 
 from __future__ import annotations
 
@@ -10,42 +10,43 @@ from collections.abc import Callable, Sequence
 from scaleout.config import Config
 from scaleout.core.hosts import shortages
 from scaleout.core.ledger import Ledger
-from scaleout.core.lifecycle import EndpointState, WorkerState
-from scaleout.core.placement import place
 from scaleout.core.wire import (
     Answer,
     Assign,
-    Assignment,
     Batch,
     BudgetReport,
     Command,
     Grant,
     LimitReached,
-    NumbersMark,
+    MoveReport,
     Ready,
     Recall,
+    Released,
     Report,
     Result,
-    Setup,
     StateChange,
 )
 from scaleout.errors import WorkerError
 from scaleout.supervisor.aggregator import Aggregator
+from scaleout.supervisor.balancer import Balancer, first_placement
 from scaleout.supervisor.budgets import Budgets
+from scaleout.supervisor.duties import Duties
 from scaleout.supervisor.ending import Ending
-from scaleout.supervisor.keeper import Keeper
+from scaleout.supervisor.livechanges import LiveChanges
+from scaleout.supervisor.loads import Loads
+from scaleout.supervisor.moves import Moves
 from scaleout.supervisor.process import WorkerProcess
 from scaleout.supervisor.questions import Questions
 from scaleout.supervisor.retries import Retries
+from scaleout.supervisor.roster import SPARE_SLOTS, Roster
+from scaleout.supervisor.staff import Staff
 from scaleout.supervisor.statefile import StateFile
-from scaleout.supervisor.status import EndpointStatus, Summary, WorkerStatus
+from scaleout.supervisor.status import Summary, WorkerStatus
 from scaleout.supervisor.waiting import first_of
 from scaleout.tally import Allowance
 
-HEARTBEATS_PER_TIMEOUT = 10
-MAX_HEARTBEAT_INTERVAL_S = 0.5
-WORKER_SHARE_OF_DRAIN = 0.8
-"""A stopping worker gives its processors so much of the time to drain, and has the rest to hand over."""
+REMEMBER_EVERY_S = 10.0
+"""Between two notes of the measured rates in the state file."""
 
 _log = logging.getLogger("scaleout.supervisor")
 
@@ -55,53 +56,91 @@ class Supervisor:
 
     Args:
         config: a checked configuration.
-        workers: how many.
+        workers: how many, to begin with.
         ledger: the books.
         aggregator: takes the results.
+        names: is told each endpoint's name, by slot.
     """
 
-    def __init__(self, config: Config, workers: int, ledger: Ledger, aggregator: Aggregator) -> None:
+    def __init__(
+        self,
+        config: Config,
+        workers: int,
+        ledger: Ledger,
+        aggregator: Aggregator,
+        names: dict[int, str],
+    ) -> None:
         self.config = config
         self.ledger = ledger
         self.aggregator = aggregator
-        placement = place(
-            {slot: endpoint.weight for slot, endpoint in enumerate(config.endpoints)}, range(workers)
-        )
-        self.endpoints = [
-            EndpointStatus(slot=slot, endpoint=endpoint, worker=placement[slot])
-            for slot, endpoint in enumerate(config.endpoints)
-        ]
-        self.workers = [WorkerStatus(id=worker) for worker in range(workers)]
         self.started_at = time.monotonic()
-        self._runs = 0
-        self._processes: dict[int, WorkerProcess] = {}
-        """Those that live, by run."""
-        self._budgets = Budgets(config.hosts, self._grant, self._recall)
-        for slot, endpoint in enumerate(config.endpoints):
-            self._budgets.expect(slot, endpoint)
-        self._state = StateFile(
-            config.state, {status.slot: status.endpoint.name for status in self.endpoints}
-        )
-        self._numbers: dict[int, dict[str | int | None, int]] = {}
-        """By slot, what the messages of each key are expected to start with."""
-        self._questions = Questions()
-        self.retries = Retries(config, self._process_of, self._questions)
-        aggregator.on_written = self._follow_written
+        self._ending = Ending(config.drain_timeout)
+        self._drained = asyncio.Event()
         self._allowance: Allowance | None = None
         if config.limit is not None:
             self._allowance = Allowance()
             self._allowance.grant(config.limit)
-        self._ending = Ending(config.drain_timeout)
+        self._state = StateFile(config.state, names)
+        placement = first_placement(
+            config.endpoints,
+            workers,
+            lambda slot: self._state.load(config.endpoints[slot].name),
+            config.rebalance.by,
+        )
+        self.endpoints = Roster(config.endpoints, placement, names)
+        self.staff = Staff(
+            config,
+            lambda: len(self.endpoints.ever) + SPARE_SLOTS,
+            ledger,
+            aggregator,
+            self._ending,
+            self,
+            self._allowance,
+        )
+        self.staff.engage(workers)
+        self._budgets = Budgets(config.hosts, self._grant, self._recall)
+        for status in self.endpoints:
+            self._budgets.expect(status.slot, status.endpoint)
+        self._questions = Questions()
+        self._duties = Duties(self.endpoints, self.staff, self._state, lambda: self.is_stopping)
+        self.loads = Loads(self.endpoints, self.staff, config.rebalance.half_life)
+        self.loads.restore(
+            {
+                status.slot: load
+                for status in self.endpoints
+                if (load := self._state.load(status.endpoint.name)) is not None
+            }
+        )
+        self.moves = Moves(
+            self.staff, self._duties, lambda status, record: self.balancer.note(status, record)
+        )
+        self.balancer = Balancer(config, self.endpoints, self.staff, self.moves)
+        self.changes = LiveChanges(
+            self.endpoints, self.staff, self._duties, self.moves, self.balancer, self._budgets
+        )
+        self.retries = Retries(config, self._slots, self._process_of, self._questions)
+        aggregator.on_written = self._follow_written
 
     # From outside
+
+    @property
+    def workers(self) -> Sequence[WorkerStatus]:
+        """Those that there are."""
+        return self.staff.present
 
     def stop(self, reason: str) -> None:
         """Stop reading, drain, end."""
         self._ending.stop(reason)
+        self.moves.stop()
 
     def kill(self, reason: str) -> None:
         """End at once; what is in flight stays so, or is lost with its worker."""
         self._ending.kill(reason)
+        self.moves.stop()
+
+    async def drained(self) -> None:
+        """Wait until the run has drained."""
+        await self._drained.wait()
 
     async def ask(self, slot: int, command: Callable[[int], Command]) -> str | None:
         """Ask the worker that has an endpoint.
@@ -120,10 +159,10 @@ class Supervisor:
 
     def _process_of(self, slot: int) -> WorkerProcess | None:
         """The process that has an endpoint, if it is ready to be asked."""
-        worker = self.workers[self.endpoints[slot].worker]
-        if worker.state is not WorkerState.READY:
-            return None
-        return next((each for each in self._processes.values() if each.worker == worker.id), None)
+        return self.staff.process_of(self.endpoints[slot].worker)
+
+    def _slots(self) -> dict[str, int]:
+        return {status.endpoint.name: status.slot for status in self.endpoints}
 
     @property
     def is_out_of_time(self) -> bool:
@@ -147,12 +186,17 @@ class Supervisor:
         if self.config.duration is not None:
             reason = f"{self.config.duration:g} s have passed, as asked"
             timer = asyncio.get_running_loop().call_later(self.config.duration, self.stop, reason)
-        saving = asyncio.ensure_future(self._state.keep_saving())
+        keeping = [
+            asyncio.ensure_future(each)
+            for each in (
+                self._state.keep_saving(),
+                self.loads.keep_looking(),
+                self.balancer.keep_balancing(),
+                self._keep_remembering(),
+            )
+        ]
         try:
-            async with asyncio.TaskGroup() as tasks:
-                for worker in self.workers:
-                    keeper = Keeper(worker, self, self._ending)
-                    tasks.create_task(keeper.keep(), name=f"worker {worker.id}")
+            await self.staff.run()
         except* WorkerError as group:
             raise group.exceptions[0] from None
         finally:
@@ -161,105 +205,68 @@ class Supervisor:
             if self._allowance is not None:
                 self._allowance.close()
             self._budgets.close()
+            for each in keeping:
+                each.cancel()
         await first_of(self._drain(), self._ending.out_of_time())
-        saving.cancel()
+        self._remember()
         self._state.save()
+        self._drained.set()
 
     async def _drain(self) -> None:
         await self.aggregator.drain()
         await self.retries.settled()
 
+    async def _keep_remembering(self) -> None:
+        while True:
+            await asyncio.sleep(REMEMBER_EVERY_S)
+            self._remember()
+
+    def _remember(self) -> None:
+        """Note the measured rates for the next run."""
+        rates = self.loads.rates
+        self._state.note_loads(
+            {status.endpoint.name: status.load for status in self.endpoints if rates.is_known(status.slot)}
+        )
+
     # Workers
-
-    async def start(self, worker: WorkerStatus) -> WorkerProcess:
-        """Start a process for a worker, and tell it how to run.
-
-        Raises:
-            OSError: the system can't give what that takes.
-        """
-        self._runs += 1
-        config = self.config
-        process = WorkerProcess(
-            worker.id, self._runs, len(self.endpoints), self._allowance, config.heartbeat_timeout, self
-        )
-        await process.start()
-        self._processes[process.run] = process
-        self.aggregator.valve.attach(process.results)
-        process.control.send(
-            Setup(
-                worker=worker.id,
-                envelope=config.envelope,
-                log_level=config.log_level,
-                log_format=config.log_format,
-                heartbeat_interval=min(
-                    MAX_HEARTBEAT_INTERVAL_S, config.heartbeat_timeout / HEARTBEATS_PER_TIMEOUT
-                ),
-                drain_timeout=config.drain_timeout * WORKER_SHARE_OF_DRAIN,
-                secrets=config.secrets,
-                budgeted=tuple(config.hosts),
-            )
-        )
-        return process
 
     def duties_of(self, worker: WorkerStatus) -> Assign:
         """The endpoints that a worker is to run: none once the run is stopping."""
-        return Assign(
-            tuple(
-                self._assignment(status)
-                for status in self._endpoints_of(worker)
-                if status.state is not EndpointState.ENDED and not self.is_stopping
-            )
-        )
-
-    def _assignment(self, status: EndpointStatus) -> Assignment:
-        slot = status.slot
-        numbers = self._numbers.get(slot)
-        mark = NumbersMark(slot, tuple(numbers.items())) if numbers is not None else None
-        return Assignment(slot, status.endpoint, self._state.cursor(slot), mark)
-
-    def _endpoints_of(self, worker: WorkerStatus) -> Sequence[EndpointStatus]:
-        return [status for status in self.endpoints if status.worker == worker.id]
+        return self._duties.of(worker.id)
 
     def lose(self, worker: WorkerStatus, reason: str) -> None:
         """A worker runs its endpoints no more."""
-        for status in self._endpoints_of(worker):
+        for status in self.endpoints.of_worker(worker.id):
             status.lose_worker(reason)
 
     def forget(self, process: WorkerProcess) -> None:
         """A process is dead: nothing may be asked of it, or promised to it."""
-        self._processes.pop(process.run, None)
         self._budgets.forget_run(process.run)
         self._questions.forget_run(process.run, process.explain_death())
+        self.moves.forget(process)
 
-    async def bury(self, process: WorkerProcess, reason: str) -> None:
-        """Read what a dead process left in its pipe, and close its books."""
-        valve = self.aggregator.valve
-        await process.wait_last_words(lambda: valve.is_closed and not self.is_out_of_time)
-        valve.detach(process.results)
-        remains = self.ledger.close_run(process.run, process.tally.read())
+    def note_buried(self, process: WorkerProcess, reason: str) -> None:
+        """All that a dead process had said has been taken."""
+        self.loads.note_buried(process)
         self.retries.forget_run(process.run, reason)
-        worker = self.workers[process.worker]
-        worker.received += remains.unreported
-        worker.cpu_before_s += process.cpu_s
-        worker.cpu_s = worker.cpu_before_s
-        process.release()
-        if remains.lost:
-            _log.error("%d messages died with worker %d (%s)", remains.lost, worker.id, reason)
+        self._duties.note_buried(process)
+        self.moves.note_buried(process)
 
     # What workers say
 
     def on_report(self, process: WorkerProcess, report: Report) -> None:
         """Follow a report."""
-        worker = self.workers[process.worker]
+        worker = self.staff.ever[process.worker]
         if isinstance(report, StateChange):
-            self._change_state(report)
+            self._change_state(process, report)
         elif isinstance(report, Ready):
-            if worker.state is WorkerState.STARTING:
-                worker.enter(WorkerState.READY)
+            self.staff.note_ready(worker)
         elif isinstance(report, BudgetReport):
             self._budgets.follow(process.run, report)
         elif isinstance(report, Answer):
             self._questions.take(report)
+        elif isinstance(report, MoveReport):
+            self.moves.on_report(process, report)
         elif isinstance(report, LimitReached):
             self.stop(f"{self.config.limit} messages received, as asked")
         worker.cpu_s = worker.cpu_before_s + process.cpu_s
@@ -267,36 +274,39 @@ class Supervisor:
         worker.backlog_bytes = process.backlog_bytes
 
     def _grant(self, run: int, ticket: int) -> None:
-        process = self._processes.get(run)
-        if process is not None:
-            process.control.send(Grant(ticket))
+        self.staff.tell(run, Grant(ticket))
 
     def _recall(self, run: int, ticket: int) -> None:
-        process = self._processes.get(run)
-        if process is not None:
-            process.control.send(Recall(ticket))
+        self.staff.tell(run, Recall(ticket))
 
     def _follow_written(self, number: int, batch: Batch) -> None:
         for mark in batch.cursors:
             self._state.note(number, mark)
         self.retries.note_written(batch)
 
-    def _change_state(self, change: StateChange) -> None:
+    def _change_state(self, process: WorkerProcess, change: StateChange) -> None:
         status = self.endpoints[change.slot]
+        if status.worker != process.worker or self._duties.is_leaving(change.slot):
+            self.moves.on_state(process, change)
+            return
         status.take(change)
+        self.moves.on_owner_state(status)
         if change.streams is not None:
             self._budgets.expect(change.slot, status.endpoint)
-        if all(status.state is EndpointState.ENDED for status in self.endpoints):
+        if self.endpoints.has_ended:
             self.stop("all endpoints have ended")
 
     def on_result(self, process: WorkerProcess, result: Result, body: memoryview) -> None:
         """Pass a batch on."""
         if isinstance(result, Batch):
-            self.workers[process.worker].received += sum(entry.received for entry in result.entries)
+            self.staff.ever[process.worker].received += sum(entry.received for entry in result.entries)
             self.retries.note_returned(result)
-            for mark in result.numbers:
-                self._numbers.setdefault(mark.slot, {}).update(mark.expected)
+            self._duties.note(result)
             self.aggregator.take(process.run, result, body)
+            for tails in result.tails:
+                self.moves.on_tails(process, tails)
+        elif isinstance(result, Released):
+            self._duties.note_released(process, result.slot)
 
     # The end
 
@@ -304,11 +314,11 @@ class Supervisor:
         """What the run has come to."""
         return Summary(
             duration_s=time.monotonic() - self.started_at,
-            workers=tuple(worker.summary() for worker in self.workers),
+            workers=tuple(worker.summary() for worker in self.staff.ever.values()),
             aggregator_cpu_s=time.process_time(),
             totals=self.ledger.total(),
             endpoints={
                 status.endpoint.name: status.summary(self.ledger.counts(status.slot))
-                for status in self.endpoints
+                for status in self.endpoints.ever
             },
         )

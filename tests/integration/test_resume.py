@@ -113,5 +113,5 @@ def test_a_bad_state_file_is_told(launch: Launch, tmp_path: Path, content: str) 
     with serve() as simulator:
         run = launch({"endpoints": [endpoint_of(simulator)], "limit": 100})
         assert run.wait() == 0, run.stderr
-    assert "feeds.state.json can't be read, cursors start anew" in run.stderr
+    assert "feeds.state.json can't be read, cursors and rates start anew" in run.stderr
     assert json.loads((tmp_path / "feeds.state.json").read_bytes())["cursors"]

@@ -22,7 +22,7 @@ def supervisor(endpoints: int = 3, workers: int = 2) -> Supervisor:
     """Only in a running loop."""
     ledger = Ledger()
     config = Config(endpoints=tuple(Endpoint(uri="ws://x", name=f"feed {slot}") for slot in range(endpoints)))
-    return Supervisor(config, workers, ledger, Aggregator(ledger, [], None))
+    return Supervisor(config, workers, ledger, Aggregator(ledger, [], None), {})
 
 
 def test_a_line_says_how_it_goes() -> None:

@@ -30,7 +30,7 @@ class Desk:
         ledger = Ledger()
         endpoints = tuple(Endpoint(uri="ws://u:secret@h/?key=secret", name=name) for name in names)
         config = Config(endpoints=endpoints, **keys)
-        self.supervisor = Supervisor(config, 2, ledger, Aggregator(ledger, [], None))
+        self.supervisor = Supervisor(config, 2, ledger, Aggregator(ledger, [], None), {})
         self.supervisor.ask = self._ask  # type: ignore[method-assign]
         self.operator = Operator(self.supervisor)
         self.asked: list[Command] = []

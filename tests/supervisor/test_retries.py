@@ -39,7 +39,7 @@ class Bench:
         control = SimpleNamespace(send=self.commands.put_nowait)
         self.process: WorkerProcess | None = cast(WorkerProcess, SimpleNamespace(run=3, control=control))
         self.questions = Questions()
-        self.retries = Retries(config, lambda slot: self.process, self.questions)
+        self.retries = Retries(config, lambda: {"a": 0, "b": 1}, lambda slot: self.process, self.questions)
 
     def ask(self, *ids: int, **keys: Any) -> asyncio.Task[Retried]:
         return asyncio.ensure_future(self.retries.retry(Retry(ids=ids, **keys)))

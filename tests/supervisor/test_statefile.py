@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from scaleout.core.rates import Load
 from scaleout.core.wire import CursorMark
 from scaleout.supervisor import statefile
 from scaleout.supervisor.statefile import StateFile
@@ -47,6 +48,7 @@ def test_endpoints_that_are_not_in_this_run_stay(path: Path) -> None:
     assert json.loads(path.read_bytes()) == {
         "version": 1,
         "cursors": {"a": {"value": 5}, "b": {"value": 6}},
+        "rates": {},
     }
 
 
@@ -80,7 +82,7 @@ def test_a_bad_file_is_told_and_the_run_goes_on(
     with caplog.at_level(logging.ERROR):
         state = StateFile(str(path), NAMES)
     assert state.cursor(0) is None
-    assert f"the state file {path} can't be read, cursors start anew" in caplog.text
+    assert f"the state file {path} can't be read, cursors and rates start anew" in caplog.text
     state.note(1, CursorMark(0, 9))
     state.save()
     assert StateFile(str(path), NAMES).cursor(0) == CursorMark(0, 9)
@@ -184,3 +186,24 @@ def test_it_is_saved_at_intervals(path: Path, monkeypatch: pytest.MonkeyPatch) -
         saving.cancel()
 
     asyncio.run(main())
+
+
+def test_rates_outlive_the_run(path: Path) -> None:
+    first = StateFile(str(path), NAMES)
+    assert first.load("a") is None
+    first.note_loads({"a": Load(1000.0, 131_000.0, 0.25)})
+    first.save()
+    second = StateFile(str(path), NAMES)
+    second.note_loads({"b": Load(1.0, 2.0, 0.0)})
+    second.save()
+    third = StateFile(str(path), NAMES)
+    assert third.load("a") == Load(1000.0, 131_000.0, 0.25)
+    assert third.load("b") == Load(1.0, 2.0, 0.0)
+
+
+def test_what_is_forgotten_is_not_saved(path: Path) -> None:
+    first = StateFile(str(path), NAMES)
+    first.note(1, CursorMark(0, 5))
+    first.forget(0)
+    first.save()
+    assert StateFile(str(path), NAMES).cursor(0) is None
