@@ -56,7 +56,7 @@ class Balancer:
         loop = asyncio.get_running_loop()
         while True:
             await asyncio.sleep(PLAN_EVERY_S)
-            if self._is_enabled:
+            if self._is_enabled and not self._moves.is_stopped:
                 self._plan(loop.time())
 
     def _plan(self, now: float) -> list[asyncio.Task[MoveRecord | None]]:

@@ -9,7 +9,8 @@ from collections.abc import Sequence
 from msgspec import structs
 
 from scaleout.config import Endpoint
-from scaleout.core.lifecycle import EndpointState
+from scaleout.core.lifecycle import EndpointState, WorkerState
+from scaleout.core.scaling import WorkerLoad
 from scaleout.errors import ControlError, MoveError
 from scaleout.monitor.text import plural
 from scaleout.supervisor.balancer import Balancer
@@ -57,6 +58,7 @@ class LiveChanges:
         self._balancer = balancer
         self._budgets = budgets
         self._scaling = asyncio.Lock()
+        self._is_number_fixed = False
 
     # Endpoints
 
@@ -160,6 +162,29 @@ class LiveChanges:
         return await self._balancer.rebalance()
 
     # Workers
+
+    def worker_loads(self) -> Sequence[WorkerLoad] | None:
+        """How busy each worker is; None while their number is fixed, or changes."""
+        present = self._staff.present
+        is_settled = not self._scaling.locked() and all(
+            worker.state is WorkerState.READY for worker in present
+        )
+        if self._is_number_fixed or not is_settled:
+            return None
+        return [WorkerLoad(worker.utilisation, worker.lag_s) for worker in present]
+
+    def endpoint_count(self) -> int:
+        """How many endpoints there are that workers have something to do for."""
+        return sum(not _is_at_rest(status) for status in self._roster)
+
+    async def scale_by_hand(self, workers: int) -> None:
+        """`scale`, on a person's word: from then on that is their number, whatever the load.
+
+        Raises:
+            ControlError: that can't be.
+        """
+        self._is_number_fixed = True
+        await self.scale(workers)
 
     async def scale(self, workers: int) -> None:
         """Have so many workers; those that go give their endpoints away first.

@@ -65,7 +65,7 @@ class Moves:
         """By the move's number."""
         self._over: dict[int, asyncio.Future[None]] = {}
         """By slot, what waits for the end of a move."""
-        self._is_stopped = False
+        self.is_stopped = False
 
     def __len__(self) -> int:
         return len(self._splicings)
@@ -105,7 +105,7 @@ class Moves:
             raise MoveError("it has ended for good")
         if status.worker == target:
             raise MoveError(f"worker {target} has it already")
-        if self._is_stopped:
+        if self.is_stopped:
             raise MoveError("the run is coming to its end")
 
     def _note(self, status: EndpointStatus, record: MoveRecord) -> None:
@@ -140,7 +140,7 @@ class Moves:
     async def _break(self, status: EndpointStatus, target: int) -> bool:
         """Close here, then open there."""
         await self._duties.take_back(status)
-        if self._is_stopped:
+        if self.is_stopped:
             raise MoveError("the run is coming to its end")
         if status.state in (EndpointState.ENDED, EndpointState.PAUSED):
             raise MoveError(f"it is {status.state.value}")
@@ -195,6 +195,6 @@ class Moves:
 
     def stop(self) -> None:
         """The run is coming to its end: nothing moves any more."""
-        self._is_stopped = True
+        self.is_stopped = True
         for splicing in self._splicings.values():
             splicing.abort("the run is coming to its end")

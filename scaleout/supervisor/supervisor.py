@@ -27,6 +27,7 @@ from scaleout.core.wire import (
     StateChange,
 )
 from scaleout.errors import WorkerError
+from scaleout.machine import usable_cores
 from scaleout.supervisor.aggregator import Aggregator
 from scaleout.supervisor.balancer import Balancer, first_placement
 from scaleout.supervisor.budgets import Budgets
@@ -39,6 +40,7 @@ from scaleout.supervisor.process import WorkerProcess
 from scaleout.supervisor.questions import Questions
 from scaleout.supervisor.retries import Retries
 from scaleout.supervisor.roster import SPARE_SLOTS, Roster
+from scaleout.supervisor.scaler import Scaler
 from scaleout.supervisor.staff import Staff
 from scaleout.supervisor.statefile import StateFile
 from scaleout.supervisor.status import Summary, WorkerStatus
@@ -186,15 +188,16 @@ class Supervisor:
         if self.config.duration is not None:
             reason = f"{self.config.duration:g} s have passed, as asked"
             timer = asyncio.get_running_loop().call_later(self.config.duration, self.stop, reason)
-        keeping = [
-            asyncio.ensure_future(each)
-            for each in (
-                self._state.keep_saving(),
-                self.loads.keep_looking(),
-                self.balancer.keep_balancing(),
-                self._keep_remembering(),
-            )
+        services = [
+            self._state.keep_saving(),
+            self.loads.keep_looking(),
+            self.balancer.keep_balancing(),
+            self._keep_remembering(),
         ]
+        if self.config.workers == "auto":
+            scaler = Scaler(self.config.scaling, usable_cores(), self.changes)
+            services.append(scaler.keep_scaling())
+        keeping = list(map(asyncio.ensure_future, services))
         try:
             await self.staff.run()
         except* WorkerError as group:
