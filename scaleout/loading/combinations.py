@@ -24,6 +24,8 @@ def contradictions(values: Mapping[str, object]) -> Iterator[tuple[str, str]]:
     yield from _sequence(value)
     if value("latest_key") is not None and value("backpressure") != "latest":
         yield "latest_key", 'expected backpressure = "latest" with it'
+    if isinstance(value("processors"), int) and value("processors") and value("processor") is None:
+        yield "processors", "expected `processor` with it"
     high, low = value("high_water"), value("low_water")
     if isinstance(high, int) and isinstance(low, int) and low > high:
         yield "low_water", f"expected at most high_water, which is {high}, found {low}"

@@ -17,6 +17,7 @@ from scaleout.loading.reading import BAD, Reader, Reading, found, join
 from scaleout.monitor.text import printable
 from scaleout.processors import load_or_explain
 from scaleout.secrets import Redactor
+from scaleout.signatures import Processor
 from scaleout.sinks import path_of_sink
 
 COMMAND_LINE = "command line"
@@ -49,6 +50,7 @@ class Draft:
         secrets: Iterable[str] = (),
     ) -> None:
         self.source = source
+        self._imports_processors = import_processors
         self.faults: list[Fault] = []
         self.secrets = dict.fromkeys(secrets)
         problem = functools.cache(_function_problem) if import_processors else _unchecked
@@ -116,6 +118,7 @@ class Draft:
             self._check_tls(values, own, key)
             for name, problem in contradictions(values):
                 self.file.fault(join(key, name), problem)
+            self._check_processors(values, key)
             layers = [each for each in (raw_defaults, table, overrides) if isinstance(each, Mapping)]
             uri = next((layer["uri"] for layer in reversed(layers) if layer.get("uri") is not None), None)
             if uri is None and isinstance(table, Mapping):
@@ -178,6 +181,16 @@ class Draft:
             self.file.fault(join(key, "tls"), "expected no tls on a ws:// URI: use wss://, or leave it out")
         # Defaults are for all endpoints, and this one has no use for them.
         values.pop("tls", None)
+
+    def _check_processors(self, values: dict[str, object], key: str) -> None:
+        """A processor whose calls are awaited can't be spread over helper processes."""
+        spec = values.get("processor")
+        if not self._imports_processors or not values.get("processors") or not isinstance(spec, str):
+            return
+        loaded = load_or_explain(spec)
+        if isinstance(loaded, Processor) and (loaded.is_async or loaded.is_async_generator):
+            place = join(key, "processors")
+            self.file.fault(place, f"works with plain functions, and {spec} is async: leave it out")
 
     def _check_workers(self, values: dict[str, object], endpoints: Sequence[Endpoint]) -> None:
         """An endpoint that is to have a worker of its own choice needs one that there is."""

@@ -599,6 +599,31 @@ class TestProcessors:
         assert len(caught.value.faults) == 3
         assert (tmp_path / "imports").read_text() == "x"
 
+    @pytest.mark.parametrize(("processors", "is_fault"), [(2, True), ("auto", True), (0, False)])
+    @pytest.mark.parametrize("function", ["awaited", "generated"])
+    def test_that_are_async_have_no_helper_processes(
+        self,
+        tmp_path: Path,
+        monkeypatch: pytest.MonkeyPatch,
+        function: str,
+        processors: object,
+        is_fault: bool,
+    ) -> None:
+        monkeypatch.syspath_prepend(tmp_path)
+        (tmp_path / "loading_awaiting.py").write_text(
+            "async def awaited(message): ...\nasync def generated(message):\n    yield message\n"
+        )
+        spec = f"loading_awaiting:{function}"
+        faults: tuple[str, ...] = ()
+        try:
+            from_mapping(endpoint(processor=spec, processors=processors), "f", import_processors=True)
+        except ConfigError as error:
+            faults = tuple(map(str, error.faults))
+        expected = (
+            f"f: endpoints[0].processors: works with plain functions, and {spec} is async: leave it out"
+        )
+        assert faults == ((expected,) if is_fault else ())
+
     def test_are_not_imported_unasked(self) -> None:
         assert read(endpoint(processor="no_such_module:f")).endpoints[0].processor == "no_such_module:f"
 
