@@ -184,9 +184,19 @@ class Splicing:
             self._state_at_taker = change
 
     def on_owner_state(self, status: EndpointStatus) -> None:
-        """Follow what the giver says of the endpoint: one that has ended moves no more."""
-        if status is self.status and status.state is EndpointState.ENDED:
+        """Follow what the giver says of the endpoint.
+
+        One that has ended moves no more; one that has lost its connection moves at once, if the taker has one.
+        """
+        if status is not self.status:
+            return
+        if status.state is EndpointState.ENDED:
             self._fail("it has ended for good")
+        elif status.state is not EndpointState.LIVE:
+            at_taker = self._state_at_taker
+            if at_taker is not None and at_taker.state is EndpointState.LIVE:
+                self._is_cut_wanted = True
+                self._news.set()
 
     def on_death(self, process: WorkerProcess) -> None:
         """Follow the death of a worker."""
