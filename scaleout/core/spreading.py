@@ -47,7 +47,7 @@ class Spreading:
         self._more_since: float | None = None
         self._fewer_since: float | None = None
         self._peak = 0.0
-        """The highest load since fewer are asked for."""
+        """The highest load since fewer are asked for, but for the first half of the time that takes."""
 
     def __repr__(self) -> str:
         return f"<Spreading: {self.explain()}>"
@@ -108,8 +108,10 @@ class Spreading:
             return processors
         if self._fewer_since is None:
             self._fewer_since, self._peak = now, 0.0
-        self._peak = max(self._peak, self.load)
-        return self._enough() if now - self._fewer_since >= GIVE_BACK_AFTER_S else processors
+        since_s = now - self._fewer_since
+        if since_s >= GIVE_BACK_AFTER_S / 2:  # until then the average was still falling
+            self._peak = max(self._peak, self.load)
+        return self._enough() if since_s >= GIVE_BACK_AFTER_S else processors
 
     def _needed(self) -> int:
         """As many as the load asks for, more than there are: what can't be taken can't be measured either."""
