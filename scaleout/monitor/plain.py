@@ -52,6 +52,10 @@ def progress(supervisor: Supervisor, before: Counts, total: Counts, elapsed_s: f
         parts.append(f"{quarantined} quarantined")
     if ended := states.count(EndpointState.ENDED):
         parts.append(f"{ended} ended")
+    if paused := states.count(EndpointState.PAUSED):
+        parts.append(f"{paused} paused")
+    if moves := sum(status.moves for status in supervisor.endpoints):
+        parts.append(plural(moves, "move"))
     if total.lost:
         parts.append(f"{compact(total.lost)} lost")
     if supervisor.aggregator.valve.is_closed:
@@ -103,6 +107,8 @@ def verdict(summary: Summary) -> str:
     restarts = sum(worker.restarts for worker in summary.workers)
     if restarts:
         said += f" Workers died and were restarted {plural(restarts, 'time')}."
+    if summary.moves:
+        said += f" Endpoints were moved between workers {plural(summary.moves, 'time')}."
     if summary.balanced:
         return f"{said}\nThe books balance: every message received is accounted for."
     return (

@@ -15,6 +15,7 @@ TERMS = {
     "in_flight": "in flight",
     "gaps": "gaps",
     "missed": "missed",
+    "uncertain": "uncertain",
 }
 """The terms of the ledger and what its numbers leave out, with their names for people."""
 

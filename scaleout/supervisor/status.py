@@ -175,13 +175,18 @@ class Summary(Struct, frozen=True):
         """Whether every message received is accounted for."""
         return all(endpoint.counts.is_balanced for endpoint in self.endpoints.values())
 
+    @property
+    def moves(self) -> int:
+        """Moves of endpoints between workers."""
+        return sum(endpoint.moves for endpoint in self.endpoints.values())
+
     def to_mapping(self) -> dict[str, object]:
         """The summary under the names of its contract."""
         return {
             "version": SUMMARY_VERSION,
             "duration_s": round(self.duration_s, 3),
             "balanced": self.balanced,
-            "moves": sum(endpoint.moves for endpoint in self.endpoints.values()),
+            "moves": self.moves,
             "aggregator": {"cpu_s": round(self.aggregator_cpu_s, 3)},
             "workers": [asdict(worker) | {"cpu_s": round(worker.cpu_s, 3)} for worker in self.workers],
             "totals": self.totals.to_mapping(),

@@ -45,6 +45,7 @@ def test_a_line_says_how_it_goes() -> None:
         made.workers[1].backlog_bytes = 2048
         made.aggregator.valve.close()
         made.stop("enough")
+        made.endpoints[0].moves = 2
         total.lost = 7
         busy = progress(made, Counts(received=12_000), total, 0.5).split(" · ")
         assert busy[0] == " 1.00k msg/s"
@@ -55,6 +56,7 @@ def test_a_line_says_how_it_goes() -> None:
             "3 dead letters",
             "1 quarantined",
             "1 ended",
+            "2 moves",
             "7 lost",
             "sink lags",
             "draining",
