@@ -6,12 +6,14 @@ import asyncio
 from collections.abc import Callable, Sequence
 from functools import partial
 
+from websockets.frames import CloseCode
+
 from scaleout import hooks
 from scaleout.core.hosts import streams_per_connection
 from scaleout.core.lifecycle import EndpointState, Stall, state_of_all
 from scaleout.core.sequence import Gap
 from scaleout.core.streams import Change, assign, change
-from scaleout.core.wire import Assignment
+from scaleout.core.wire import Assignment, CursorMark, NumbersMark
 from scaleout.errors import SendError
 from scaleout.logs import EndpointLogger
 from scaleout.worker.cures import Cures, HookCaller
@@ -19,6 +21,7 @@ from scaleout.worker.gaps import GapWatch, Numbering
 from scaleout.worker.inlet import Inlet
 from scaleout.worker.links.producing import Producing
 from scaleout.worker.means import Means
+from scaleout.worker.moving.gate import Gate
 from scaleout.worker.resume import Resume
 from scaleout.worker.session import Session
 
@@ -31,6 +34,8 @@ class Feed:
         means: what the worker has to connect.
         on_change: called after each change of its state.
         logger: knows the endpoint.
+        groups: the streams of each connection; None: as the endpoint asks for.
+        make_gate: what each of them is to be shadowed by, where another worker has the endpoint.
 
     Raises:
         ProcessorError: the producer, or what is called about gaps, can't be used.
@@ -42,8 +47,12 @@ class Feed:
         means: Means,
         on_change: Callable[[Feed], None],
         logger: EndpointLogger,
+        groups: Sequence[Sequence[str]] | None = None,
+        make_gate: Callable[[Session], Gate] | None = None,
     ) -> None:
         endpoint = assignment.endpoint
+        self._first_groups = groups
+        self._make_gate = make_gate
         self.endpoint = endpoint
         self.streams = endpoint.streams
         self.sessions: list[Session] = []
@@ -93,7 +102,7 @@ class Feed:
 
     async def run(self) -> None:
         """Stay connected until all connections have ended for good, or the task is cancelled."""
-        for streams in self._groups(self.streams):
+        for streams in self._first_groups or self._groups(self.streams):
             self._start(streams)
         try:
             await self._ended.wait()
@@ -135,12 +144,20 @@ class Feed:
             resume=resume,
             producing=self._producing,
         )
+        if self._make_gate is not None:
+            session.is_spare = True
+            session.gate = self._make_gate(session)
         self.sessions.append(session)
-        task = asyncio.get_running_loop().create_task(session.run(), name=endpoint.name)
+        self._run(session)
+
+    def _run(self, session: Session) -> None:
+        task = asyncio.get_running_loop().create_task(session.run(), name=self.endpoint.name)
         self._tasks[session] = task
         task.add_done_callback(lambda task: self._end(session, task))
 
     def _end(self, session: Session, task: asyncio.Task[None]) -> None:
+        if self._tasks.get(session) is not task:
+            return  # another one runs it
         del self._tasks[session]
         if not task.cancelled() and (exc := task.exception()) is not None:
             self._log.error("internal error, the connection is given up", exc_info=exc)
@@ -156,6 +173,36 @@ class Feed:
         """See whether data has stopped to come; the arguments are those of the sessions."""
         for session in self.sessions:
             session.look(now, lag_s)
+
+    # Moving to another worker
+
+    @property
+    def cursor(self) -> CursorMark | None:
+        """How far it has come."""
+        return next((session.cursor for session in self.sessions), None)
+
+    @property
+    def numbers(self) -> NumbersMark | None:
+        """What its messages are expected to start with."""
+        return self._numbering.mark if self._numbering is not None else None
+
+    def go_on_from(self, cursor: CursorMark | None, numbers: NumbersMark | None) -> None:
+        """Go on from where another worker has come to."""
+        if self._numbering is not None:
+            self._numbering.go_on_from(numbers)
+        for session in self.sessions:
+            session.go_on_from(cursor)
+
+    def come_first(self) -> None:
+        """It is this worker that has the endpoint, from now on."""
+        self._make_gate = None
+        for session in self.sessions:
+            session.come_first()
+            is_asking = session.state is EndpointState.CONNECTING and not session.is_connected
+            if is_asking and session in self._tasks:
+                # It may be waiting for a permit that only first connections get.
+                self._tasks[session].cancel()
+                self._run(session)
 
     # Gaps
 
@@ -250,9 +297,9 @@ class Feed:
         for session in self.sessions:
             session.stop_receiving()
 
-    async def say_goodbye(self) -> None:
+    async def say_goodbye(self, code: CloseCode = CloseCode.GOING_AWAY) -> None:
         """Close all connections."""
-        await asyncio.gather(*(session.say_goodbye() for session in self.sessions))
+        await asyncio.gather(*(session.say_goodbye(code) for session in self.sessions))
 
     def close_all(self) -> None:
         """Cut all connections."""

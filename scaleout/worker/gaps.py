@@ -59,6 +59,16 @@ class Numbering:
         else:
             self.tracker = self._make_tracker()
 
+    @property
+    def mark(self) -> NumbersMark | None:
+        """What is expected, for the worker that goes on in the place of this one."""
+        return NumbersMark(self._slot, tuple(self.tracker.carried.items())) if self._is_shared else None
+
+    def go_on_from(self, mark: NumbersMark | None) -> None:
+        """Go on where another worker has come to."""
+        if self._is_shared and mark is not None:
+            self.tracker.go_on_from(mark.expected)
+
     def _take_changes(self) -> NumbersMark | None:
         """What has changed since the last batch, for the worker that comes after this one if it dies."""
         expected = self.tracker.expected

@@ -14,37 +14,43 @@ from scaleout import logs, spawning
 from scaleout.channel import Channel
 from scaleout.core.lifecycle import EndpointState
 from scaleout.core.wire import (
+    Abandon,
     Answer,
     Assign,
     Assignment,
     ChangeStreams,
     Command,
+    Compare,
+    Cut,
+    GoLive,
     Grant,
     Heartbeat,
+    Keep,
     LimitReached,
+    MoveFailed,
+    Offer,
     Ready,
     Recall,
+    Release,
     Report,
     Resume,
     Send,
     Setup,
     StateChange,
     Stop,
+    Take,
     TryLetters,
 )
 from scaleout.errors import ProcessorError, SendError
 from scaleout.tally import Allowance, Tally
-from scaleout.worker.backlog import Backlog
-from scaleout.worker.books import Books
+from scaleout.worker.assigned import Assigned
 from scaleout.worker.dialing import Dialer
-from scaleout.worker.feed import Feed
-from scaleout.worker.inlet import Inlet, Intake
+from scaleout.worker.inlet import Intake
 from scaleout.worker.links.permits import Permits
 from scaleout.worker.means import Means
+from scaleout.worker.moving.moves import Moves
+from scaleout.worker.moving.taking import Taking
 from scaleout.worker.outbox import Outbox
-from scaleout.worker.pipeline import Pipeline
-from scaleout.worker.retries import Retries
-from scaleout.worker.stages import build_stage
 from scaleout.worker.words import text_of
 
 
@@ -74,11 +80,15 @@ class Worker:
         self._intake = Intake(tally, allowance, self._reach_limit)
         self._permits = Permits(self.report)
         self._means = Means(Dialer(), self._permits, Random())
-        self._feeds: dict[int, Feed] = {}
-        self._stages: dict[int, Pipeline | Backlog] = {}
-        self._retries: dict[int, Retries] = {}
-        self._known_streams: dict[int, tuple[str, ...]] = {}
-        """What the supervisor has been told."""
+        self._assigned: dict[int, Assigned] = {}
+        self._moves = Moves(self.report, self._release)
+        self._connects: dict[int, int] = {}
+        """Connections opened for endpoints that have been let go."""
+        self._helped_before_s = 0.0
+        """CPU seconds of processes that helped with them."""
+        self._releases: set[asyncio.Task[None]] = set()
+        self._setup: Setup
+        self._tasks: asyncio.TaskGroup
         self._commands: asyncio.Queue[Command | None] = asyncio.Queue()
         self._is_at_limit = False
         self._control: Channel[Command]
@@ -108,80 +118,86 @@ class Worker:
         setup = await self._commands.get()
         if not isinstance(setup, Setup):
             return
+        self._setup = setup
         logs.configure(setup.log_level, setup.log_format, setup.secrets, setup.worker)
         gc.collect()
         gc.freeze()
         self._permits.limit(setup.budgeted)
         self.report(Ready())
-        async with asyncio.TaskGroup() as tasks:
-            beating = tasks.create_task(self._beat(setup.heartbeat_interval))
-            receiving: list[asyncio.Task[None]] = []
+        async with asyncio.TaskGroup() as self._tasks:
+            beating = self._tasks.create_task(self._beat(setup.heartbeat_interval))
             while (command := await self._commands.get()) is not None and not isinstance(command, Stop):
-                if isinstance(command, Assign):
-                    for assignment in command.assignments:
-                        feed = self._start(assignment, setup)
-                        if feed is not None:
-                            receiving.append(tasks.create_task(feed.run(), name=assignment.endpoint.name))
-                else:
-                    self._obey(command)
+                self._obey(command)
             if command is not None:
-                await self._stop(setup, receiving)
-            for task in (beating, *receiving):
+                await self._stop()
+            beating.cancel()
+            for each in self._assigned.values():
+                each.stop_receiving()
+            for task in self._releases:
                 task.cancel()
-        for feed in self._feeds.values():
-            feed.close_all()
+        for each in self._assigned.values():
+            each.feed.close_all()
 
     def _obey(self, command: Command) -> None:
-        """Do what concerns one endpoint, and say what came of it."""
+        """Do what concerns one endpoint, or some, and say what came of it."""
         match command:
             case Grant(ticket):
                 self._permits.granted(ticket)
             case Recall(ticket):
                 self._permits.recalled(ticket)
+            case Assign(assignments):
+                for assignment in assignments:
+                    self._start(assignment)
+            case Release(slot):
+                self._release(slot)
+            case Offer(_, slot):
+                self._moves.offer(command, self._assigned.get(slot))
+            case Take():
+                self._take(command)
+            case Cut() | Keep() | Compare() | GoLive() | Abandon():
+                self._moves.obey(command)
             case Resume() | Send() | ChangeStreams() | TryLetters():
                 self.report(Answer(command.request, self._do(command)))
 
     def _do(self, command: Resume | Send | ChangeStreams | TryLetters) -> str | None:
         """Do what a person asks; returns what is wrong with that, if anything is."""
-        feed = self._feeds.get(command.slot)
-        if feed is None:
+        assigned = self._assigned.get(command.slot)
+        if assigned is None:
             return "its worker has not started it"
         match command:
             case Resume():
-                feed.resume()
+                assigned.feed.resume()
             case Send():
                 try:
-                    feed.send(command.text)
+                    assigned.feed.send(command.text)
                 except SendError as exc:
                     return str(exc)
             case ChangeStreams():
-                return feed.change_streams(command.add, command.remove)
+                self._moves.change_streams(command.slot)
+                return assigned.feed.change_streams(command.add, command.remove)
             case TryLetters():
-                self._retries[command.slot].begin(command.letters)
+                assigned.retries.begin(command.letters)
         return None
 
-    async def _stop(self, setup: Setup, receiving: list[asyncio.Task[None]]) -> None:
+    async def _stop(self) -> None:
         """Receive nothing more, hand over all that was received, and close the connections meanwhile."""
-        for feed in self._feeds.values():
-            feed.stop_receiving()
-        for task in receiving:
-            task.cancel()
+        self._moves.end_all()
+        for each in self._assigned.values():
+            each.stop_receiving()
         await asyncio.gather(
-            *(feed.say_goodbye() for feed in self._feeds.values()),
-            self._hand_over(setup.drain_timeout),
+            *(each.feed.say_goodbye() for each in self._assigned.values()),
+            self._hand_over(self._setup.drain_timeout),
         )
 
     async def _hand_over(self, timeout_s: float) -> None:
-        await asyncio.gather(
-            *(stage.drain(timeout_s) for stage in self._stages.values()),
-            *(retries.drain(timeout_s) for retries in self._retries.values()),
-        )
+        await asyncio.gather(*(each.drain(timeout_s) for each in self._assigned.values()), *self._releases)
         await self._outbox.finish(self._cpu_s)
 
     @property
     def _cpu_s(self) -> float:
         """CPU seconds that this process has used, and those that process messages for it."""
-        return time.process_time() + sum(stage.cpu_s for stage in self._stages.values())
+        helped_s = sum(each.stage.cpu_s for each in self._assigned.values())
+        return time.process_time() + self._helped_before_s + helped_s
 
     async def _beat(self, interval_s: float) -> None:
         loop = asyncio.get_running_loop()
@@ -189,42 +205,87 @@ class Worker:
             due = loop.time() + interval_s
             await asyncio.sleep(interval_s)
             lag = max(0.0, loop.time() - due)
-            for feed in self._feeds.values():
-                feed.look(loop.time(), lag)
+            for each in self._assigned.values():
+                each.feed.look(loop.time(), lag)
             self._outbox.post_all()
             self.report(Heartbeat(lag=lag, cpu=self._cpu_s, backlog=self._outbox.backlog_bytes))
 
     # Endpoints
 
-    def _start(self, assignment: Assignment, setup: Setup) -> Feed | None:
-        slot, endpoint = assignment.slot, assignment.endpoint
-        logger = logs.EndpointLogger(endpoint.name, setup.secrets)
-        books = Books(slot, endpoint, self._outbox, setup.envelope, logger)
-        self._outbox.know(books.tray)
+    def _start(self, assignment: Assignment) -> None:
         try:
-            feed = Feed(
-                assignment,
-                self._means,
-                lambda feed: self._report_state(slot, feed),
-                logger,
-            )
-            stage = build_stage(endpoint, books, feed.send)
+            self._begin(self._make(assignment))
         except ProcessorError as exc:
-            error = logger.redact(text_of(exc))
-            logger.error("%s", error)
-            self.report(StateChange(slot, EndpointState.ENDED, 0, error))
-            return None
-        inlet = Inlet(books, self._intake, stage)
-        feed.deliver_to(inlet)
-        self._retries[slot] = Retries(inlet, setup.envelope, feed.send, logger)
-        self._feeds[slot] = feed
-        self._stages[slot] = stage
-        return feed
+            error = self._tell(assignment, exc)
+            self.report(StateChange(assignment.slot, EndpointState.ENDED, 0, error))
 
-    def _report_state(self, slot: int, feed: Feed) -> None:
-        streams = feed.streams if feed.streams is not self._known_streams.get(slot, ()) else None
-        self._known_streams[slot] = feed.streams
-        self.report(StateChange(slot, feed.state, feed.connects, feed.last_error, feed.stall, streams))
+    def _take(self, command: Take) -> None:
+        """Begin to take an endpoint that another worker has."""
+        assignment = command.assignment
+        if assignment.slot in self._assigned:
+            self.report(MoveFailed(command.move, "the worker that is to take it has it already"))
+            return
+        taking = Taking(command.move, assignment.endpoint, len(command.groups), self.report)
+        try:
+            assigned = self._make(assignment, command.groups, taking)
+        except ProcessorError as exc:
+            self.report(MoveFailed(command.move, self._tell(assignment, exc)))
+            return
+        taking.take_to(assigned.feed, assigned.inlet, assigned.log)
+        self._moves.take(assignment.slot, taking)
+        self._begin(assigned)
+
+    def _make(
+        self,
+        assignment: Assignment,
+        groups: tuple[tuple[str, ...], ...] | None = None,
+        taking: Taking | None = None,
+    ) -> Assigned:
+        return Assigned(
+            assignment,
+            self._setup,
+            self._outbox,
+            self._intake,
+            self._means,
+            self._follow,
+            connects=self._connects.get(assignment.slot, 0),
+            groups=groups,
+            make_gate=taking.gate_of if taking is not None else None,
+        )
+
+    def _begin(self, assigned: Assigned) -> None:
+        self._assigned[assigned.slot] = assigned
+        assigned.begin(self._tasks)
+
+    def _tell(self, assignment: Assignment, exc: ProcessorError) -> str:
+        """Log why an endpoint can't be begun; returns that."""
+        logger = logs.EndpointLogger(assignment.endpoint.name, self._setup.secrets)
+        error = logger.redact(text_of(exc))
+        logger.error("%s", error)
+        return error
+
+    def _follow(self, assigned: Assigned) -> None:
+        self.report(assigned.take_change())
+        self._moves.follow(assigned.slot)
+
+    def _release(self, slot: int) -> None:
+        """Let an endpoint go, in the background."""
+        assigned = self._assigned.pop(slot, None)
+        if assigned is None:
+            self._outbox.put_released(slot)
+            return
+        self._connects[slot] = assigned.connects
+        self._moves.let_go(slot)
+        assigned.stop_receiving()
+        task = self._tasks.create_task(self._let_go(assigned))
+        self._releases.add(task)
+        task.add_done_callback(self._releases.discard)
+
+    async def _let_go(self, assigned: Assigned) -> None:
+        try:
+            await assigned.let_go(self._setup.drain_timeout)
+        finally:
+            self._helped_before_s += assigned.stage.cpu_s
 
     def _reach_limit(self) -> None:
         if not self._is_at_limit:

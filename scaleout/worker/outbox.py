@@ -13,7 +13,17 @@ from msgspec import Struct
 
 from scaleout.channel import Channel
 from scaleout.core.ledger import Entry
-from scaleout.core.wire import Batch, Command, CursorMark, DeadLetter, Drained, NumbersMark, TriedLetter
+from scaleout.core.wire import (
+    Batch,
+    Command,
+    CursorMark,
+    DeadLetter,
+    Drained,
+    NumbersMark,
+    Released,
+    Tails,
+    TriedLetter,
+)
 from scaleout.valve import Source, Valve
 from scaleout.worker.encoding import Lines
 
@@ -46,6 +56,8 @@ class Tray(Struct):
     cursor: CursorMark | None = None
     numbers: Callable[[], NumbersMark | None] | None = None
     """Says how far the endpoint's numbered messages have come, where they have numbers."""
+    tails: Callable[[], Tails | None] | None = None
+    """Says what has been delivered since the last batch, while the endpoint is to move."""
     is_open: bool = False
 
     def take(self) -> Entry:
@@ -87,6 +99,12 @@ class Outbox:
         self._retried: list[TriedLetter] = []
         self._parts: list[bytes | memoryview] = []
         self._timer: asyncio.TimerHandle | None = None
+        self._held = 0
+        """How many there are that want what they put to go out as one."""
+        self._is_due = False
+        """Whether something has been put meanwhile that is not to wait."""
+        self._released: list[int] = []
+        """Endpoints of which nothing more comes."""
         self.valve: Valve[Source] = Valve()
         """Holds connections back while the pipe is full."""
         self.backlog_bytes = 0
@@ -107,7 +125,10 @@ class Outbox:
             self._parts.append(part)
             self.backlog_bytes += len(part)
         if self.backlog_bytes >= FLUSH_BYTES or linger_s == 0:
-            self.flush()
+            if self._held and self.backlog_bytes < MAX_BATCH_BYTES:
+                self._is_due = True
+            else:
+                self.flush()
         elif self._timer is None:
             self._timer = self._loop.call_later(linger_s, self.flush)
         elif self._timer.when() > self._loop.time() + linger_s:
@@ -117,6 +138,21 @@ class Outbox:
     def know(self, tray: Tray) -> None:
         """This tray is filled from now on."""
         self._known.append(tray)
+
+    def forget(self, tray: Tray) -> None:
+        """Nothing more comes into this tray."""
+        self._known = [each for each in self._known if each is not tray]
+
+    def hold(self) -> None:
+        """Send nothing until `let_go`: what is put until then belongs together."""
+        self._held += 1
+
+    def let_go(self) -> None:
+        """Send what has become due since `hold`."""
+        self._held -= 1
+        if self._is_due and not self._held:
+            self._is_due = False
+            self.flush()
 
     def post_all(self) -> None:
         """Take the trays in which messages are noted without an outcome as yet, so that the books show them."""
@@ -133,6 +169,11 @@ class Outbox:
     def put_retried(self, retried: TriedLetter) -> None:
         """Take what has become of a dead letter that was tried again; the tray that counts it follows."""
         self._retried.append(retried)
+
+    def put_released(self, slot: int) -> None:
+        """An endpoint has been let go: say so behind all that there is of it."""
+        self._released.append(slot)
+        self.flush()
 
     # Emptying
 
@@ -151,8 +192,13 @@ class Outbox:
             self.valve.open()
 
     def _send(self, channel: Channel[Command]) -> None:
-        if not self._trays:
-            return
+        if self._trays:
+            self._send_batch(channel)
+        for slot in self._released:
+            channel.send(Released(slot))
+        self._released.clear()
+
+    def _send_batch(self, channel: Channel[Command]) -> None:
         trays, self._trays = self._trays, []
         letters, self._dead_letters = self._dead_letters, []
         parts, self._parts = self._parts, []
@@ -160,8 +206,9 @@ class Outbox:
         self.backlog_bytes = 0
         cursors = tuple(tray.cursor for tray in trays if tray.cursor is not None)
         numbers = tuple(mark for tray in trays if tray.numbers and (mark := tray.numbers()) is not None)
+        tails = tuple(each for tray in trays if tray.tails and (each := tray.tails()) is not None)
         entries = tuple(tray.take() for tray in trays)
-        channel.send(Batch(entries, tuple(letters), cursors, tuple(retried), numbers), parts)
+        channel.send(Batch(entries, tuple(letters), cursors, tuple(retried), numbers, tails), parts)
 
     async def finish(self, cpu_s: float) -> None:
         """Send what there is and the last message, and wait until the pipe has taken all of it."""

@@ -41,7 +41,8 @@ class Resume:
     ) -> None:
         self._cursor = cursor
         self._value = field_reader(Field(Path(cursor.field), CursorValue | None, _to_cursor))
-        self._mark = mark
+        self.mark = mark
+        """Where the endpoint was left."""
         self._inlet = inlet
         self._next = inlet if watch is None else watch
         self._may_repeat = False
@@ -49,21 +50,21 @@ class Resume:
     @property
     def value(self) -> CursorValue | None:
         """Where the endpoint was left; None: nowhere yet."""
-        return self._mark.value if self._mark is not None else None
+        return self.mark.value if self.mark is not None else None
 
     def uri(self, uri: str) -> str:
         """The URI to connect to."""
         parameter = self._cursor.parameter
-        if parameter is None or self._mark is None:
+        if parameter is None or self.mark is None:
             return uri
         parts = urlsplit(uri)
         # What else there is stays as it is written: feeds differ in what they take.
         others = [pair for pair in parts.query.split("&") if pair and _name_of(pair) != parameter]
-        return urlunsplit(parts._replace(query="&".join([*others, urlencode({parameter: self._mark.value})])))
+        return urlunsplit(parts._replace(query="&".join([*others, urlencode({parameter: self.mark.value})])))
 
     def begin(self) -> None:
         """A connection was opened, from where the cursor stands."""
-        self._may_repeat = self._mark is not None
+        self._may_repeat = self.mark is not None
 
     def receive(self, payloads: list[bytes], joined: bytes, kind: Kind, received_at: int) -> None:
         """Take a read from the connection."""
@@ -86,12 +87,12 @@ class Resume:
         count = self._next.receive(payloads, joined, kind, received_at)
         mark = self._mark_after(payloads[:count])
         if mark is not None:
-            self._mark = mark
+            self.mark = mark
             self._inlet.stage.in_turn(partial(self._inlet.books.mark, mark))
         return count
 
     def _drop_repeats(self, payloads: list[bytes]) -> list[bytes]:
-        mark = self._mark
+        mark = self.mark
         assert mark is not None
         repeats: list[bytes] = []
         rest: list[bytes] = []
@@ -121,8 +122,8 @@ class Resume:
             if len(digests) < MAX_DIGESTS:
                 digests.append(_digest(payload))
         else:
-            if last is not None and self._mark is not None and self._mark.value == last:
-                digests += self._mark.digests
+            if last is not None and self.mark is not None and self.mark.value == last:
+                digests += self.mark.digests
         if last is None:
             return None
         return CursorMark(self._inlet.books.tray.slot, last, tuple(digests[:MAX_DIGESTS]))

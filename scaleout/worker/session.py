@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
+from functools import partial
 from random import Random
 from urllib.parse import quote
 
@@ -13,6 +14,7 @@ from scaleout.config import Endpoint
 from scaleout.core.frames import Kind
 from scaleout.core.lifecycle import EndpointState, Stall, connection_step
 from scaleout.core.remedies import Remedy
+from scaleout.core.wire import CursorMark
 from scaleout.errors import SendError
 from scaleout.logs import EndpointLogger
 from scaleout.worker.connection import Receiver
@@ -28,6 +30,7 @@ from scaleout.worker.links.producing import Producing
 from scaleout.worker.links.standing import Standing
 from scaleout.worker.links.talk import Talk
 from scaleout.worker.means import Means
+from scaleout.worker.moving.gate import Gate
 from scaleout.worker.resume import Resume
 
 OnChange = Callable[["Session"], None]
@@ -46,6 +49,10 @@ class Session:
         watch: looks at the numbers of the messages, where they have some.
         resume: follows the cursor, where there is one.
         producing: makes messages to send, where the endpoint has a producer.
+
+    Attributes:
+        gate: stands between the connections and what becomes of their messages, while the endpoint moves.
+        is_spare: whether another worker's connection is there that delivers.
     """
 
     def __init__(
@@ -66,6 +73,8 @@ class Session:
         self.stall: Stall | None = None
         self.connects = 0
         self.last_error: str | None = None
+        self.gate: Gate | None = None
+        self.is_spare = False
         self._inlet = inlet
         self._means = means
         self._on_change = on_change
@@ -84,6 +93,8 @@ class Session:
         self._wake = asyncio.Event()
         self._move = asyncio.Event()
         """Set to move to a fresh connection."""
+        self._roused = asyncio.Event()
+        """Set when a spare isn't one any more, or has ended."""
 
     def __repr__(self) -> str:
         return f"<Session {self.endpoint.name}: {self.state.value}, {self.connects} connects>"
@@ -167,7 +178,7 @@ class Session:
         """
         try:
             connection, permit = await self._means.connect(
-                self.endpoint, lambda: self.uri, self._standing.offers, is_spare=not begins
+                self.endpoint, lambda: self.uri, self._standing.offers, is_spare=self.is_spare or not begins
             )
         except Exception as exc:
             return self._standing.renegotiate(endings.of_attempt(exc))
@@ -178,19 +189,28 @@ class Session:
         link.deliver_to(receiver)
         self._links.add(link)
         if begins:
+            if not self.is_spare:
+                link.come_first()  # it may have been a spare when it began to connect
             self._begin()
         await link.subscribe(self.streams, self._resume.value if self._resume is not None else None)
         return link if link.is_ready else await self._await_ending(link)
 
     def _begin(self) -> None:
+        if self.gate is not None:
+            self.gate.begin()
+        else:
+            self.begin()
+        if self.endpoint.ready is None:
+            self._enter(EndpointState.LIVE)  # data may come at once, and shows that it is
+
+    def begin(self) -> None:
+        """Expect messages of a connection that was opened after none was there, or is another one than before."""
         if self._resume is not None:
             self._resume.begin()
         if self._invalid is not None:
             self._invalid.reset()
         if self._watch is not None:
             self._watch.begin()
-        if self.endpoint.ready is None:
-            self._enter(EndpointState.LIVE)  # data may come at once, and shows that it is
 
     async def _await_ending(self, link: Link) -> Ending:
         """Wait for a connection's end; where that is cut short, the connection is left for `say_goodbye`."""
@@ -226,6 +246,7 @@ class Session:
 
     async def _accompany(self, link: Link) -> Link | None:
         """Wait for the end of a connection; returns the one that has taken over, if one has."""
+        await self._come_first(link)
         producing = self._producing.start(link.outgoing) if self._producing is not None else None
         try:
             self._move.clear()
@@ -233,6 +254,20 @@ class Session:
         finally:
             if producing is not None:
                 producing.cancel()
+
+    async def _come_first(self, link: Link) -> None:
+        """Wait until a spare connection is one no longer, or has ended."""
+        link.on_event = self._roused.set
+        while self.is_spare and not link.has_ended:
+            self._roused.clear()
+            await self._roused.wait()
+
+    def come_first(self) -> None:
+        """Deliver in the place of another worker's connection."""
+        self.is_spare = False
+        for link in self._links:
+            link.come_first()
+        self._roused.set()
 
     def move(self) -> None:
         """Move to a fresh connection, make-before-break."""
@@ -242,6 +277,13 @@ class Session:
 
     def deliver(self, payloads: list[bytes], joined: bytes, kind: Kind, received_at: int) -> None:
         """Take a read from the connection that delivers."""
+        if self.gate is None:
+            self.accept(payloads, joined, kind, received_at)
+        else:
+            self.gate.take(payloads, joined, kind, received_at)
+
+    def accept(self, payloads: list[bytes], joined: bytes, kind: Kind, received_at: int) -> None:
+        """Take messages that are this worker's to deliver."""
         if self._invalid is None:
             self._receive(payloads, joined, kind, received_at)
             return
@@ -255,8 +297,15 @@ class Session:
     def _note_control(self, link: Link, payloads: list[bytes], received_at: int) -> None:
         """Count messages that are no data; some feeds number them like the others."""
         if self._watch is not None and link is self._links.first:
-            self._watch.pass_by(payloads, received_at)
+            self._do_in_place(partial(self._watch.pass_by, payloads, received_at))
         self._inlet.note_filtered(payloads)
+
+    def _do_in_place(self, action: Callable[[], None]) -> None:
+        """Do something between the messages before and those after it."""
+        if self.gate is None:
+            action()
+        else:
+            self.gate.do(action)
 
     def drop_duplicates(self, payloads: list[bytes]) -> None:
         """Count messages that another connection has delivered."""
@@ -267,7 +316,7 @@ class Session:
         self._log.warning("moved to a connection that has nothing in common with the one before: uncertain")
         self._inlet.note_uncertain()
         if self._watch is not None:
-            self._watch.begin()
+            self._do_in_place(self._watch.begin)
 
     def note_failure(self, ending: Ending) -> None:
         """Tell that a connection which was to take over can't be opened, or has ended."""
@@ -275,6 +324,41 @@ class Session:
             self.last_error = self._log.redact(ending.error)
             self._log.warning("no other connection takes over: %s", self.last_error)
             self._on_change(self)
+
+    @property
+    def is_connected(self) -> bool:
+        """Whether there is a connection, subscribed or not."""
+        return self._links.first is not None
+
+    @property
+    def is_held(self) -> bool:
+        """Whether its connection is held back."""
+        return self._links.first is not None and self._links.first.connection.is_held
+
+    @property
+    def messages(self) -> int:
+        """Data messages that its connection has brought."""
+        return self._links.first.messages if self._links.first is not None else 0
+
+    @property
+    def cursor(self) -> CursorMark | None:
+        """How far it has come."""
+        return self._resume.mark if self._resume is not None else None
+
+    def go_on_from(self, cursor: CursorMark | None) -> None:
+        """Go on from where another worker has come to."""
+        if self._resume is not None and cursor is not None:
+            self._resume.mark = cursor
+
+    def pause_reading(self, holder: object) -> None:
+        """Hold back the connections that there are."""
+        for link in self._links:
+            link.connection.pause_reading(holder)
+
+    def resume_reading(self, holder: object) -> None:
+        """Let go."""
+        for link in self._links:
+            link.connection.resume_reading(holder)
 
     def look(self, now: float, lag_s: float) -> None:
         """See whether data has stopped to come.

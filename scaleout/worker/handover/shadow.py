@@ -129,6 +129,10 @@ class Shadow:
         """Take out all messages."""
         return self.take(len(self.hashes))
 
+    def forget_context(self) -> None:
+        """Leave out the hashes of messages that are gone."""
+        del self.hashes[: self.context]
+
     def take_half(self) -> list[bytes]:
         """Take out the older half of the messages."""
         return self.take(self.context + (len(self.messages) + 1) // 2)

@@ -260,6 +260,10 @@ class Link:
         """Stand in the place of another connection, also in the budget of its host."""
         self._permit.take_over(old._permit)
 
+    def come_first(self) -> None:
+        """The same where the other one is another worker's."""
+        self._permit.come_first()
+
     # The end
 
     def _give_up(self, reason: str) -> None:

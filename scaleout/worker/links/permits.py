@@ -54,6 +54,13 @@ class Permit:
         if report is not None:
             report(TakenOver(self._ticket, old._ticket))
 
+    def come_first(self) -> None:
+        """The connection, where it is a spare, delivers in the place of another worker's."""
+        if self._is_spare:
+            self._is_spare = False
+            if self._report is not None:
+                self._report(TakenOver(self._ticket, None))
+
     def give_back(self) -> None:
         """The connection is gone, or its attempt has failed."""
         if self._report is not None:
