@@ -71,7 +71,7 @@ class Desk:
         self.limits_reached = 0
         self.replies: list[str | bytes] = []
         intake = Intake(self.tally, allowance, self._reach_limit)
-        endpoint = Endpoint(uri="ws://127.0.0.1", name=name, linger=0.0, **keys)
+        endpoint = Endpoint(uri="ws://127.0.0.1", name=name, **{"linger": 0.0, **keys})
         books = Books(1, endpoint, self.outbox, envelope)
         self.pipeline: Pipeline
         if processor is not None:

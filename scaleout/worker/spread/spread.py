@@ -36,7 +36,7 @@ FIRST_GUESS_S = 0.001
 LATEST_SHARE = 0.2
 """How much the latest batch counts for what a message takes."""
 COALESCE_S = 0.001
-"""How long messages wait for more, to make a batch."""
+"""How long messages wait for more, to make a batch, unless results may not wait so long."""
 LOOK_EVERY_S = 1.0
 """Between two looks at the helpers, and at how many there should be."""
 CLOSE_GRACE_S = 2.0
@@ -73,8 +73,9 @@ class Spread(Pipeline):
         self._messages = 0
         """Processed since the last look."""
         self._busy_s = 0.0
+        self._coalesce_s = min(COALESCE_S, config.linger)
         self._coalescing: asyncio.TimerHandle | None = None
-        self._has_waited = False
+        self._has_waited = self._coalesce_s == 0
         """Whether what waits has waited for more long enough."""
         self._is_settled = True
         """Whether all that the worker itself was to process is booked."""
@@ -178,9 +179,9 @@ class Spread(Pipeline):
             assert batch is not None
             helper.give(batch)
         if not self._line.waiting:
-            self._has_waited = False
+            self._has_waited = self._coalesce_s == 0
         elif self._coalescing is None and not self._has_waited:
-            self._coalescing = self._loop.call_later(COALESCE_S, self._stop_waiting)
+            self._coalescing = self._loop.call_later(self._coalesce_s, self._stop_waiting)
 
     def _batch_size(self) -> int:
         """Messages that take some milliseconds; few enough for each helper to have its share of the line."""
@@ -193,7 +194,7 @@ class Spread(Pipeline):
 
     def _stop_waiting(self) -> None:
         self._coalescing = None
-        self._has_waited = self._line.waiting > 0
+        self._has_waited = True
         self._give()
 
     # What they answer
