@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from operator import mod
 from typing import NamedTuple, Protocol
 
 from websockets.frames import Opcode
@@ -106,14 +107,16 @@ class PlainEncoder:
 
 BLOCK_BYTES = 256 * 1024
 """Upper bound of a block of messages of the usual size."""
+_WORTH_TEMPLATES = 3
+"""An endpoint that sends so many messages at once is busy enough for templates."""
 
 
-class FirehoseEncoder:
-    """Encodes whole blocks of numbered trades at the cost of copying them.
+class TradeEncoder:
+    """Encodes numbered trades at the cost of copying them.
 
     A block holds the messages from k * N on, N a power of ten: their numbers are the digits of k and a fixed
     rest. So a block is the digits of k put between fixed pieces, which are made once for each count of
-    digits.
+    digits. What begins or ends within a block is made of one template a message, which are as lasting.
     """
 
     def __init__(self, stream: int, message_bytes: int) -> None:
@@ -124,11 +127,13 @@ class FirehoseEncoder:
         while self.block_messages > 1 and self.block_messages * message_bytes > BLOCK_BYTES:
             self.block_messages //= 10
         self._pieces: dict[tuple[int, int], list[bytes]] = {}
+        self._templates: dict[int, list[bytes]] = {}
+        """By the count of digits, those of a whole cycle."""
 
     def encode(self, start: int, stop: int, number: int) -> Block:
         count = self.block_messages
         if start < TRADE_CYCLE or start % count or stop - start != count:
-            return self._one_by_one(start, stop)
+            return Block(b"".join(self._frames(start, stop)))
         digits = b"%d" % (start // count)
         shape = (start % TRADE_CYCLE, len(digits))
         if shape not in self._pieces:
@@ -146,6 +151,33 @@ class FirehoseEncoder:
             pieces.append((b"%0*d" % (rest_digits, rest) if rest_digits else b"") + tail)
         return pieces
 
-    def _one_by_one(self, start: int, stop: int) -> Block:
-        bodies = (trade_message(self._stream, n, self._message_bytes) for n in range(start, stop))
-        return Block(b"".join([self._header + body for body in bodies]))
+    def _frames(self, start: int, stop: int) -> list[bytes]:
+        """Frame by frame, in runs within one cycle, whose numbers have equally many digits."""
+        frames: list[bytes] = []
+        while start < stop:
+            phase = start % TRADE_CYCLE
+            end = min(stop, start + TRADE_CYCLE - phase)
+            templates = self._templates_for(start, end)
+            if templates is None:
+                frames += [self._header + self._trade(sequence) for sequence in range(start, end)]
+            else:
+                frames += map(mod, templates[phase : phase + end - start], range(start, end))
+            start = end
+        return frames
+
+    def _trade(self, sequence: int) -> bytes:
+        return trade_message(self._stream, sequence, self._message_bytes)
+
+    def _templates_for(self, start: int, end: int) -> list[bytes] | None:
+        """Templates of a cycle; None where they aren't worth their memory."""
+        digits = len(str(start))
+        found = self._templates.get(digits)
+        is_worth_it = end - start >= _WORTH_TEMPLATES and self.block_messages == TRADE_CYCLE <= start
+        if found is None and is_worth_it:
+            parts = [
+                trade_parts(self._stream, phase, digits, self._message_bytes) for phase in range(TRADE_CYCLE)
+            ]
+            found = [b"%b%b%%d%b" % (self._header, head, tail) for head, tail in parts]
+            near = {count: kept for count, kept in self._templates.items() if abs(count - digits) == 1}
+            self._templates = {**near, digits: found}
+        return found

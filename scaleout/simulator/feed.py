@@ -10,7 +10,7 @@ from websockets.frames import Opcode
 
 from scaleout.simulator.config import EndpointPlan, SimulatorConfig
 from scaleout.simulator.dialects import Dialect, dialect
-from scaleout.simulator.encoding import Block, Encoder, FirehoseEncoder, PlainEncoder
+from scaleout.simulator.encoding import Block, Encoder, PlainEncoder, TradeEncoder
 from scaleout.simulator.faults import StreamFaults
 from scaleout.simulator.framing import encode_frame
 from scaleout.simulator.rates import PacedByRate, PacedByTimes, RateTable
@@ -38,8 +38,8 @@ class Feed:
         self._blocks: dict[tuple[int, int], Block] = {}
         self.per_connection = self.dialect.numbered_per_connection and recording is None
         self.encoder: Encoder = (
-            FirehoseEncoder(plan.index, config.message_size)
-            if config.firehose and not self.faults.of_stream
+            TradeEncoder(plan.index, config.message_size)
+            if plan.dialect == "trade" and recording is None and not self.faults.of_stream
             else self.make_encoder()
         )
         counts = [count for count in (config.count, len(recording.messages) if recording else 0) if count]

@@ -6,7 +6,7 @@ import pytest
 from websockets.frames import Opcode
 
 from scaleout.simulator.dialects import dialect, trade_message
-from scaleout.simulator.encoding import FirehoseEncoder, PlainEncoder
+from scaleout.simulator.encoding import PlainEncoder, TradeEncoder
 from scaleout.simulator.faults import Faults, StreamFaults
 from scaleout.simulator.framing import encode_frame
 
@@ -17,22 +17,25 @@ def one_by_one(start: int, stop: int, size: int) -> bytes:
 
 @pytest.mark.parametrize("size", [60, 131, 1024, 16_384])
 @pytest.mark.parametrize("start", [0, 1000, 9000, 10_000, 123_000, 99_999_000])
-def test_a_firehose_sends_trades(size: int, start: int) -> None:
-    encoder = FirehoseEncoder(2, size)
+def test_blocks_hold_trades(size: int, start: int) -> None:
+    encoder = TradeEncoder(2, size)
     for block in range(start, start + 3 * encoder.block_messages, encoder.block_messages):
         stop = block + encoder.block_messages
         assert encoder.encode(block, stop, 0).data == one_by_one(block, stop, size)
 
 
-def test_a_firehose_can_begin_and_end_anywhere() -> None:
-    encoder = FirehoseEncoder(2, 131)
-    assert encoder.encode(5003, 6000, 0).data == one_by_one(5003, 6000, 131)
-    assert encoder.encode(6000, 6789, 0).data == one_by_one(6000, 6789, 131)
+@pytest.mark.parametrize("size", [60, 131, 200, 1024])
+def test_trades_can_begin_and_end_anywhere(size: int) -> None:
+    encoder = TradeEncoder(2, size)
+    places = [0, 3, 999, 1000, 1001, 5003, 6000, 6789, 9990, 10_007, 12_345, 12_346, 99_998, 103_000, 9_998]
+    for start in places:
+        for count in (1, 7, 8, 20, 997, 2500):
+            assert encoder.encode(start, start + count, 0).data == one_by_one(start, start + count, size)
 
 
 @pytest.mark.parametrize(("size", "messages"), [(60, 1000), (131, 1000), (1024, 100), (16_384, 10)])
 def test_blocks_stay_small_when_messages_are_large(size: int, messages: int) -> None:
-    assert FirehoseEncoder(0, size).block_messages == messages
+    assert TradeEncoder(0, size).block_messages == messages
 
 
 def test_messages_go_out_in_order_with_the_recordings_opcode() -> None:
