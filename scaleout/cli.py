@@ -17,7 +17,7 @@ from msgspec import Struct
 from scaleout import demo, exits, loading, logs, processors, streams
 from scaleout.arguments import add_no_envelope, number, number_or_auto, whole_number
 from scaleout.config import Config, Endpoint
-from scaleout.control import command as control
+from scaleout.control.commands import SUBCOMMANDS as CONTROL_SUBCOMMANDS
 from scaleout.deadletters import arguments as deadletters
 from scaleout.deadletters import command as deadletters_command
 from scaleout.errors import ConfigError, ControlError, Fault, MissingExtraError, SimulatorError, WorkerError
@@ -25,6 +25,7 @@ from scaleout.hints import did_you_mean
 from scaleout.monitor import plain
 from scaleout.runner import check_dead_letters, run_checked, worker_count
 from scaleout.simulator import command as simulate
+from scaleout.supervisor.reloading import Source
 from scaleout.supervisor.status import Summary
 
 Command = Callable[[argparse.Namespace], int]
@@ -66,7 +67,13 @@ def _run(namespace: argparse.Namespace) -> int:
         if namespace.source:
             raise ConfigError([_usage_fault("--demo", "brings its own feeds: leave the others out")])
         return demo.run(given, for_endpoints, _run_config)
-    return _run_config(_load(namespace.source, given, for_endpoints))
+    load = partial(_load, namespace.source, given, for_endpoints)
+    source = Source(namespace.source[0], load) if _is_file(namespace.source) else None
+    return _run_config(load(), source)
+
+
+def _is_file(source: list[str]) -> bool:
+    return len(source) == 1 and "://" not in source[0]
 
 
 def _given(namespace: argparse.Namespace, keys_of: type[Struct]) -> dict[str, object]:
@@ -97,12 +104,12 @@ def _usage_fault(key: str, problem: str) -> Fault:
     return Fault(loading.COMMAND_LINE, key, problem)
 
 
-def _run_config(config: Config) -> int:
+def _run_config(config: Config, source: Source | None = None) -> int:
     """Run a checked configuration with its view, and turn its end into an exit code."""
     logs.configure(config.log_level, config.log_format, config.secrets)
     shows = config.view == "plain" or (config.view == "auto" and sys.stderr.isatty())
     watch = partial(plain.watch, out=sys.stderr) if shows else None
-    summary = run_checked(config, watch, partial(_show, view=config.view))
+    summary = run_checked(config, watch, partial(_show, view=config.view), source)
     return exits.OK if summary.balanced else exits.UNACCOUNTED
 
 
@@ -261,16 +268,5 @@ _SUBCOMMANDS: dict[str, tuple[Callable[[argparse.ArgumentParser], None], Command
         deadletters_command.run,
         "List, show, retry, discard, export and count messages that could not be processed.",
     ),
-    "status": (control.add_status, control.show_status, "Show a live run: its workers, endpoints and books."),
-    "resume": (
-        control.add_resume,
-        control.resume,
-        "End an endpoint's quarantine, or its wait between two attempts, in a live run.",
-    ),
-    "send": (control.add_send, control.send, "Send a text on an endpoint's connection in a live run."),
-    "streams": (
-        control.add_streams,
-        control.change_streams,
-        "Add streams to an endpoint in a live run, and take others away; the rest goes on.",
-    ),
+    **CONTROL_SUBCOMMANDS,
 }

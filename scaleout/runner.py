@@ -24,8 +24,10 @@ from scaleout.supervisor.control import serving
 from scaleout.supervisor.deadletters import DeadLetters, StoreSink
 from scaleout.supervisor.listening import listening
 from scaleout.supervisor.operator import Operator
+from scaleout.supervisor.reloading import Reloader, Source
 from scaleout.supervisor.status import Summary
 from scaleout.supervisor.supervisor import Supervisor
+from scaleout.supervisor.views import Views
 from scaleout.supervisor.writer import SinkWriter
 
 CLOSE_TIMEOUT_S = 5.0
@@ -36,27 +38,40 @@ LAST_CHANCE_S = 1.0
 Watch = Callable[[Supervisor], Awaitable[None]]
 """Runs beside the supervisor and shows what goes on; cancelled at the end."""
 
+Read = Callable[[], Config]
+
 Show = Callable[[Summary], None]
 """Told what the run has come to, also where its summary can't be written."""
 
 
-def run(config: Config) -> Summary:
+def run(config: Config, *, reload: Read | None = None) -> Summary:
     """Run a configuration until it ends, or until SIGINT or SIGTERM; to be called in the main thread.
 
-    A first signal stops reading and drains; a second one ends at once.
+    A first signal stops reading and drains; a second one ends at once. At SIGHUP the run follows its
+    configuration again, with the smallest change.
+
+    Args:
+        config: of the run.
+        reload: gives the configuration as it is to be followed from now on, such as
+            `lambda: load("feeds.toml")`; called in a thread, at SIGHUP and for `Control.reload`.
 
     Raises:
         ConfigError: the configuration can't be used; holds all that is wrong.
         WorkerError: the workers can't be started.
         OSError: the summary can't be written.
     """
-    return run_checked(check_config(config, import_processors=True))
+    return run_checked(check_config(config, import_processors=True), source=_source(reload))
 
 
-async def serve(config: Config) -> Summary:
+async def serve(config: Config, *, reload: Read | None = None) -> Summary:
     """Run a configuration in the loop that runs already; signals are left alone.
 
     Cancelling drains like a first signal and writes the summary, then raises CancelledError.
+
+    Args:
+        config: of the run.
+        reload: gives the configuration as it is to be followed from now on; called in a thread, for
+            `Control.reload`.
 
     Raises:
         ConfigError: the configuration can't be used; holds all that is wrong.
@@ -66,21 +81,43 @@ async def serve(config: Config) -> Summary:
     config = check_config(config, import_processors=True)
     with listening(config.control) as listener:
         supervisor = _make_supervisor(config)
-        return await _serve(supervisor, _run_to_the_end(supervisor), listener)
+        reloader = Reloader(supervisor, _source(reload))
+        return await _serve(supervisor, _run_to_the_end(supervisor), reloader, listener)
 
 
-def run_checked(config: Config, watch: Watch | None = None, show: Show | None = None) -> Summary:
-    """`run` for a configuration that has been checked."""
+def _source(read: Read | None) -> Source | None:
+    if read is None:
+        return None
+    return Source("the configuration", lambda: check_config(read(), import_processors=True))
+
+
+def run_checked(
+    config: Config, watch: Watch | None = None, show: Show | None = None, source: Source | None = None
+) -> Summary:
+    """`run` for a configuration that has been checked.
+
+    Args:
+        config: of the run.
+        watch: shows what goes on.
+        show: is told what the run has come to.
+        source: where the configuration comes from; None: there is nothing to reload.
+    """
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        return runner.run(_serve_until_signal(config, watch, show))
+        return runner.run(_serve_until_signal(config, watch, show, source))
 
 
-async def _serve_until_signal(config: Config, watch: Watch | None, show: Show | None) -> Summary:
+async def _serve_until_signal(
+    config: Config, watch: Watch | None, show: Show | None, source: Source | None
+) -> Summary:
     """Serve, with signals handled until the summary is written."""
     with listening(config.control) as listener:
         supervisor = _make_supervisor(config)
-        with signals.stop_signals_call(_stop_then_kill(supervisor)):
-            return await _serve(supervisor, supervisor.run(), listener, watch, show)
+        reloader = Reloader(supervisor, source)
+        with (
+            signals.stop_signals_call(_stop_then_kill(supervisor)),
+            signals.reload_signal_calls(reloader.ask),
+        ):
+            return await _serve(supervisor, supervisor.run(), reloader, listener, watch, show)
 
 
 def _stop_then_kill(supervisor: Supervisor) -> Callable[[], None]:
@@ -101,17 +138,21 @@ def _stop_then_kill(supervisor: Supervisor) -> Callable[[], None]:
 async def _serve(
     supervisor: Supervisor,
     running: Awaitable[None],
+    reloader: Reloader,
     listener: socket | None,
     watch: Watch | None = None,
     show: Show | None = None,
 ) -> Summary:
     config = supervisor.config
     watching = asyncio.ensure_future(watch(supervisor)) if watch is not None else None
-    operator = Operator(supervisor)
+    reloading = asyncio.ensure_future(reloader.keep_reloading())
+    views = Views(supervisor, Redactor(config.secrets))
+    operator = Operator(supervisor, views, reloader)
     try:
-        async with operator.measuring(), serving(listener, operator.answer):
+        async with views.measuring(), serving(listener, operator.answer):
             await running
     finally:
+        reloading.cancel()
         if watching is not None:
             watching.cancel()
         await supervisor.aggregator.close(LAST_CHANCE_S if supervisor.is_out_of_time else CLOSE_TIMEOUT_S)

@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 import msgspec
 
 from scaleout.control.messages import MAX_REQUEST_BYTES, AnyReply, AnyRequest, Refused
-from scaleout.errors import ControlError
+from scaleout.errors import ConfigError, ControlError
 
 MAX_CONNECTIONS = 200
 """Descriptors are for the feeds: of more, the one that has been idle for longest is let go."""
@@ -25,7 +25,7 @@ LAST_ANSWERS_S = 0.5
 _log = logging.getLogger("scaleout.control")
 
 Answer = Callable[[AnyRequest], Awaitable[AnyReply]]
-"""Does what is asked; raises `ControlError` where that can't be done."""
+"""Does what is asked; raises `ControlError`, or `ConfigError`, where that can't be done."""
 
 
 @contextlib.asynccontextmanager
@@ -109,6 +109,8 @@ class _Clients:
             return await self._answer(request)
         except ControlError as exc:
             return Refused(problem=str(exc))
+        except ConfigError as exc:
+            return Refused(problem=str(exc.faults[0]), faults=exc.faults)
         except Exception as exc:
             _log.exception("internal error while a request was answered")
             return Refused(problem=f"internal error: {type(exc).__name__}")

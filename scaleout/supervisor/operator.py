@@ -4,22 +4,24 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable, Sequence
 
+from scaleout.config import Endpoint
 from scaleout.control import messages as control
 from scaleout.core.lifecycle import EndpointState
 from scaleout.core.wire import ChangeStreams, Command, Resume, Send
-from scaleout.errors import ControlError
+from scaleout.errors import ConfigError, ControlError, Fault
 from scaleout.hints import did_you_mean
-from scaleout.secrets import Redactor
-from scaleout.supervisor.meter import Meter
+from scaleout.loading import endpoints_from_tables
+from scaleout.secrets import Redactor, learn
+from scaleout.supervisor.reloading import STOPPING, Reloader
 from scaleout.supervisor.status import EndpointStatus
 from scaleout.supervisor.supervisor import Supervisor
+from scaleout.supervisor.views import Views
 
-LOOK_INTERVAL_S = 1.0
-"""Between two looks at the counts, of which the rates are made."""
-RESUMABLE = (EndpointState.QUARANTINED, EndpointState.BACKOFF)
+RESUMABLE = (EndpointState.PAUSED, EndpointState.QUARANTINED, EndpointState.BACKOFF)
+MAX_WORKERS = 1_000
+"""That a person may ask for: more is a slip, and would bring the machine down."""
 
 
 class Operator:
@@ -27,11 +29,15 @@ class Operator:
 
     Args:
         supervisor: of the run.
+        views: how it looks.
+        reloader: has it follow its configuration.
     """
 
-    def __init__(self, supervisor: Supervisor) -> None:
+    def __init__(self, supervisor: Supervisor, views: Views, reloader: Reloader) -> None:
         self._supervisor = supervisor
-        self._meter = Meter()
+        self._changes = supervisor.changes
+        self._views = views
+        self._reloader = reloader
         self._redact = Redactor(supervisor.config.secrets)
 
     async def answer(self, request: control.AnyRequest) -> control.AnyReply:
@@ -39,6 +45,7 @@ class Operator:
 
         Raises:
             ControlError: it can't be done.
+            ConfigError: a configuration that comes with it, or is to be read, has faults.
         """
         try:
             return await self._answer(request)
@@ -47,143 +54,174 @@ class Operator:
 
     async def _answer(self, request: control.AnyRequest) -> control.AnyReply:
         if isinstance(request, control.GetStatus):
-            return control.Report(status=self.status())
+            return control.Report(status=self._views.status())
+        if isinstance(request, control.Drain):
+            return await self._drain()
         if self._supervisor.is_stopping:
-            raise ControlError("the run is coming to its end")
+            raise ControlError(STOPPING)
         match request:
+            case control.Add():
+                return control.Added(endpoints=await self._add(request))
+            case control.Remove():
+                return control.Removed(endpoints=await self._each(request.endpoints, self._remove))
+            case control.Pause():
+                return control.Paused(endpoints=await self._each(request.endpoints, self._pause))
             case control.Resume():
-                return control.Resumed(endpoints=await self.resume(request.endpoints))
+                return control.Resumed(endpoints=await self._resume(request.endpoints))
+            case control.Move():
+                return await self._move(request.endpoint, request.worker)
+            case control.Rebalance():
+                return control.Moved(moves=tuple(map(self._views.move, await self._changes.rebalance())))
+            case control.Scale():
+                return await self._scale(request.workers)
+            case control.Reload():
+                return await self._reloader.reload()
             case control.Send():
-                await self.send(request.endpoint, request.text)
+                status = self._find(request.endpoint)
+                await self._tell(status, lambda number: Send(number, status.slot, request.text))
             case control.ChangeStreams():
-                await self.change_streams(request.endpoint, request.add, request.remove)
+                await self._change_streams(request)
             case control.Retry():
                 return await self._supervisor.retries.retry(request)
         return control.Done()
 
-    # Looking
+    # Endpoints
 
-    @asynccontextmanager
-    async def measuring(self) -> AsyncIterator[None]:
-        """Measure rates, meanwhile."""
-        task = asyncio.ensure_future(self._keep_looking())
-        try:
-            yield
-        finally:
-            task.cancel()
-
-    async def _keep_looking(self) -> None:
-        loop, supervisor = asyncio.get_running_loop(), self._supervisor
-        while True:
-            received = {
-                each.slot: supervisor.ledger.counts(each.slot).received for each in supervisor.endpoints
-            }
-            self._meter.look(loop.time(), received)
-            await asyncio.sleep(LOOK_INTERVAL_S)
-
-    def status(self) -> control.Status:
-        """The run at this moment."""
-        totals = self._supervisor.ledger.total().to_mapping()
-        return control.Status(
-            workers=tuple(
-                control.WorkerView(
-                    id=worker.id,
-                    state=worker.state.value,
-                    restarts=worker.restarts,
-                    cpu_s=round(worker.cpu_s, 3),
-                    received=worker.received,
-                    lag_s=round(worker.lag_s, 6),
-                    backlog_bytes=worker.backlog_bytes,
-                )
-                for worker in self._supervisor.workers
-            ),
-            endpoints=tuple(map(self._view, self._supervisor.endpoints)),
-            totals={term: value for term, value in totals.items() if isinstance(value, int)},
+    async def _add(self, request: control.Add) -> tuple[str, ...]:
+        learn(request.secrets)
+        # Processors are imported, which may take its time.
+        config = await asyncio.to_thread(
+            endpoints_from_tables, request.endpoints, request.source, self._supervisor.config.secrets
         )
+        self._check_workers(config.endpoints, request.source)
+        self._changes.add(config.endpoints)
+        return tuple(endpoint.name for endpoint in config.endpoints)
 
-    def _view(self, status: EndpointStatus) -> control.EndpointView:
-        return control.EndpointView(
-            name=status.endpoint.name,
-            worker=status.worker,
-            state=status.state.value,
-            rate=round(self._meter.rate(status.slot), 3),
-            received=self._supervisor.ledger.counts(status.slot).received,
-            reason=None if status.last_error is None else self._redact(status.last_error),
-            since=status.since,
-            stall=status.stall.value if status.stall is not None else None,
-            connects=status.connects,
-            streams=tuple(map(self._redact, status.endpoint.streams)),
-        )
-
-    # Acting
-
-    async def resume(self, names: Sequence[str] = ()) -> tuple[str, ...]:
-        """End quarantines and waits.
-
-        Args:
-            names: of endpoints; without any, all that are quarantined or wait between two attempts.
-
-        Returns:
-            The names of those that were told to connect.
-
-        Raises:
-            ControlError: one of them can't; the others have been told.
-        """
-        if names:
-            chosen = [self._find(name) for name in dict.fromkeys(names)]
-        else:
-            chosen = [each for each in self._supervisor.endpoints if each.state in RESUMABLE]
-
-        async def tell(status: EndpointStatus) -> str | None:
-            return await self._ask(status, lambda number: Resume(number, status.slot))
-
-        problems = await asyncio.gather(*map(tell, chosen))
-        failed = [
-            f"{status.endpoint.name}: {problem}"
-            for status, problem in zip(chosen, problems, strict=True)
-            if problem is not None
+    def _check_workers(self, endpoints: Sequence[Endpoint], source: str) -> None:
+        """An endpoint that is to have a worker of its own choice needs one that there is, or may be."""
+        ids = [worker.id for worker in self._supervisor.workers]
+        if self._supervisor.config.workers == "auto":
+            return
+        faults = [
+            Fault(source, f"endpoints[{index}].worker", f"{_no_worker(endpoint.worker, ids)}")
+            for index, endpoint in enumerate(endpoints)
+            if endpoint.worker is not None and endpoint.worker not in ids
         ]
-        if failed:
-            raise ControlError("; ".join(failed))
-        return tuple(status.endpoint.name for status in chosen)
+        if faults:
+            raise ConfigError(faults)
 
-    async def send(self, name: str, text: str) -> None:
-        """Send a text on an endpoint's connection.
+    async def _remove(self, status: EndpointStatus) -> None:
+        await self._changes.remove(status.slot)
 
-        Raises:
-            ControlError: it can't be sent.
-        """
-        status = self._find(name)
-        await self._tell(status, lambda number: Send(number, status.slot, text))
+    async def _pause(self, status: EndpointStatus) -> None:
+        _check_not_ended(status)
+        await self._changes.pause(status.slot)
 
-    async def change_streams(self, name: str, add: Sequence[str], remove: Sequence[str]) -> None:
-        """Add streams to an endpoint, and take others away.
+    async def _resume(self, names: Sequence[str]) -> tuple[str, ...]:
+        if not names:
+            names = [each.endpoint.name for each in self._supervisor.endpoints if each.state in RESUMABLE]
+            if not names:
+                return ()
+        return await self._each(names, self._resume_one)
 
-        Raises:
-            ControlError: it can't be done, or isn't known to be.
-        """
-        status = self._find(name)
+    async def _resume_one(self, status: EndpointStatus) -> None:
+        if status.state is EndpointState.PAUSED:
+            self._changes.unpause(status.slot)
+        else:
+            await self._tell(status, lambda number: Resume(number, status.slot))
+
+    async def _change_streams(self, request: control.ChangeStreams) -> None:
+        status, add, remove = self._find(request.endpoint), request.add, request.remove
         problem = _problem_of_change(add, remove)
         if problem is not None:
             raise ControlError(problem)
-        await self._tell(status, lambda number: ChangeStreams(number, status.slot, tuple(add), tuple(remove)))
+        if status.moving_to is not None:
+            raise ControlError(f"it is moving to worker {status.moving_to}: try again")
+        await self._tell(status, lambda number: ChangeStreams(number, status.slot, add, remove))
+
+    # Workers
+
+    async def _move(self, name: str, worker: int) -> control.Moved:
+        status, ids = self._find(name), [worker.id for worker in self._supervisor.workers]
+        if worker not in ids:
+            raise ControlError(_no_worker(worker, ids))
+        if status.worker == worker and status.moving_to is None:
+            raise ControlError(f"{name} is on worker {worker} already")
+        pinned = status.endpoint.worker
+        if pinned in ids and worker != pinned:
+            raise ControlError(f"{name} belongs to worker {pinned}: its configuration says so (`worker`)")
+        _check_not_ended(status)
+        return control.Moved(moves=(self._views.move(await self._changes.move(status.slot, worker)),))
+
+    async def _scale(self, workers: int) -> control.Scaled:
+        if not 1 <= workers <= MAX_WORKERS:
+            raise ControlError(f"expected a number of workers from 1 to {MAX_WORKERS:,}, found {workers}")
+        await self._changes.scale_by_hand(workers)
+        return control.Scaled(workers=tuple(worker.id for worker in self._supervisor.workers))
+
+    # The run
+
+    async def _drain(self) -> control.Drained:
+        self._supervisor.stop("to be drained, by command")
+        await self._supervisor.drained()
+        return control.Drained(totals=self._views.totals())
+
+    # Common
 
     def _find(self, name: str) -> EndpointStatus:
-        named = {each.endpoint.name: each for each in self._supervisor.endpoints}
-        if name not in named:
-            raise ControlError(f"there is no endpoint {name!r}{did_you_mean(name, named)}")
-        return named[name]
+        status = self._supervisor.endpoints.find(name)
+        if status is None:
+            names = [each.endpoint.name for each in self._supervisor.endpoints]
+            raise ControlError(f"there is no endpoint {name!r}{did_you_mean(name, names)}")
+        return status
+
+    async def _each(
+        self, names: Sequence[str], act: Callable[[EndpointStatus], Awaitable[None]]
+    ) -> tuple[str, ...]:
+        """Do something with some endpoints at the same time; with none, where one of them isn't there.
+
+        Returns:
+            Their names.
+
+        Raises:
+            ControlError: some couldn't; it is done with the others.
+        """
+        if not names:
+            raise ControlError("which endpoints? there is no name")
+        chosen = [self._find(name) for name in dict.fromkeys(names)]
+        outcomes = await asyncio.gather(*map(act, chosen), return_exceptions=True)
+        problems = []
+        for status, outcome in zip(chosen, outcomes, strict=True):
+            if isinstance(outcome, ControlError):
+                problems.append(f"{status.endpoint.name}: {outcome}")
+            elif isinstance(outcome, BaseException):
+                raise outcome
+        if problems:
+            raise ControlError("; ".join(problems))
+        return tuple(status.endpoint.name for status in chosen)
 
     async def _tell(self, status: EndpointStatus, command: Callable[[int], Command]) -> None:
-        problem = await self._ask(status, command)
+        """Have an endpoint's worker do something.
+
+        Raises:
+            ControlError: it can't.
+        """
+        _check_not_ended(status)
+        if status.state is EndpointState.PAUSED:
+            raise ControlError("it is paused: resume it first")
+        problem = await self._supervisor.ask(status.slot, command)
         if problem is not None:
             raise ControlError(problem)
 
-    async def _ask(self, status: EndpointStatus, command: Callable[[int], Command]) -> str | None:
-        if status.state is EndpointState.ENDED:
-            why = f": {status.last_error}" if status.last_error is not None else ""
-            return f"it has ended for good{why}"
-        return await self._supervisor.ask(status.slot, command)
+
+def _check_not_ended(status: EndpointStatus) -> None:
+    if status.state is EndpointState.ENDED:
+        why = f": {status.last_error}" if status.last_error is not None else ""
+        raise ControlError(f"it has ended for good{why}")
+
+
+def _no_worker(worker: int | None, ids: Sequence[int]) -> str:
+    return f"there is no worker {worker}; there {'is' if len(ids) == 1 else 'are'} {', '.join(map(str, ids))}"
 
 
 def _problem_of_change(add: Sequence[str], remove: Sequence[str]) -> str | None:

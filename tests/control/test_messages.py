@@ -8,51 +8,69 @@ import msgspec
 import pytest
 
 from scaleout.control.messages import (
+    Add,
+    Added,
     AnyReply,
     AnyRequest,
     ChangeStreams,
     Done,
-    EndpointView,
+    Drain,
+    Drained,
     GetStatus,
+    Move,
+    Moved,
+    Pause,
+    Paused,
+    Rebalance,
     Refused,
+    Reload,
+    Reloaded,
+    Remove,
+    Removed,
     Report,
     Resume,
     Resumed,
     Retried,
     Retry,
+    Scale,
+    Scaled,
     Send,
-    Status,
-    WorkerView,
 )
+from scaleout.control.views import EndpointView, MoveView, Status, WorkerView
+from scaleout.errors import Fault
 
 REQUESTS = [
     (GetStatus(), '{"command": "status"}'),
+    (
+        Add(endpoints=({"uri": "ws://h/", "weight": 2},)),
+        '{"command": "add", "endpoints": [{"uri": "ws://h/", "weight": 2}]}',
+    ),
+    (Remove(endpoints=("a",)), '{"command": "remove", "endpoints": ["a"]}'),
+    (Pause(endpoints=("a",)), '{"command": "pause", "endpoints": ["a"]}'),
     (Resume(), '{"command": "resume"}'),
     (Resume(endpoints=("a", "b")), '{"command": "resume", "endpoints": ["a", "b"]}'),
+    (Move(endpoint="a", worker=1), '{"command": "move", "endpoint": "a", "worker": 1}'),
+    (Rebalance(), '{"command": "rebalance"}'),
+    (Scale(workers=4), '{"command": "scale", "workers": 4}'),
+    (Reload(), '{"command": "reload"}'),
+    (Drain(), '{"command": "drain"}'),
     (Send(endpoint="a", text="ping"), '{"command": "send", "endpoint": "a", "text": "ping"}'),
     (ChangeStreams(endpoint="a", add=("x",)), '{"command": "streams", "endpoint": "a", "add": ["x"]}'),
     (Retry(ids=(1, 2)), '{"command": "retry", "ids": [1, 2]}'),
     (Retry(ids=(1,), edited={1: b"\xff"}), '{"command": "retry", "ids": [1], "edited": {"1": "/w=="}}'),
 ]
-WORKER = WorkerView(id=0, state="ready", restarts=0, cpu_s=0.5, received=9, lag_s=0.0, backlog_bytes=0)
-ENDPOINT = EndpointView(
-    name="a",
-    worker=0,
-    state="live",
-    rate=1.5,
-    received=9,
-    reason=None,
-    since=1.0,
-    stall=None,
-    connects=1,
-    streams=("x",),
-)
 REPLIES = [
-    Report(status=Status(workers=(WORKER,), endpoints=(ENDPOINT,), totals={"received": 9})),
+    Added(endpoints=("a",)),
+    Removed(endpoints=("a",)),
+    Paused(endpoints=("a",)),
     Resumed(endpoints=("a",)),
+    Scaled(workers=(0, 2)),
+    Reloaded(source="f", added=("a",), workers=2, restart=("sink",), problems=("why",)),
+    Drained(totals={"received": 9}),
     Done(),
     Retried(retried=2, delivered=1, dead=1, left=1, problems=("why",)),
     Refused(problem="why"),
+    Refused(problem="why", faults=(Fault("f", "key", "why"),)),
 ]
 
 
@@ -70,10 +88,28 @@ def test_replies_come_out_as_they_went_in(reply: AnyReply) -> None:
     assert msgspec.json.decode(line, type=AnyReply) == reply
 
 
+def test_views_come_out_as_they_went_in(
+    worker_view: WorkerView, endpoint_view: EndpointView, move_view: MoveView
+) -> None:
+    status = Status(
+        workers=(worker_view,),
+        endpoints=(endpoint_view,),
+        totals={"received": 9},
+        moves=3,
+        recent_moves=(move_view,),
+    )
+    test_replies_come_out_as_they_went_in(Report(status=status))
+    test_replies_come_out_as_they_went_in(Moved(moves=(move_view,)))
+
+
 @pytest.mark.parametrize(
     "written",
     [
         "{}",
+        '{"command": "add"}',
+        '{"command": "add", "endpoints": ["ws://h/"]}',
+        '{"command": "move", "endpoint": "a", "worker": "1"}',
+        '{"command": "scale"}',
         "[]",
         '{"command": "stats"}',
         '{"command": "status", "watch": true}',

@@ -16,7 +16,8 @@ from typing import Any
 import pytest
 
 from scaleout import Control, ControlError
-from scaleout.control.messages import EndpointView, Retried
+from scaleout.control.messages import Retried
+from scaleout.control.views import EndpointView
 from scaleout.simulator import Faults, SimulatorConfig, SimulatorProcess
 
 Launch = Callable[..., Any]
