@@ -19,6 +19,8 @@ MARGIN = 0.1
 """Fewer workers must stay below `up_at` by that share of it."""
 LATE_S = 0.5
 """A worker whose loop is so late is full, whatever CPU time it uses: it waits for a core, or for its processors."""
+TOLD_LATE = 0.1
+"""That is told where it makes so much of a difference."""
 HALF_LIVES = 5
 """Half-lives of the smoothing that fit into `up_after`."""
 
@@ -104,7 +106,7 @@ class Autoscaler:
 
     def _smooth(self, now: float, loads: Sequence[WorkerLoad]) -> None:
         seen = sum(load.share for load in loads)
-        self._is_late = any(load.share > load.cpu for load in loads)
+        self._is_late = any(load.share > load.cpu + TOLD_LATE for load in loads)
         if self._looked_at is None:
             self._load = seen
         else:

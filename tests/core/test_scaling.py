@@ -239,6 +239,13 @@ def test_a_loop_that_is_late_is_a_full_one() -> None:
     assert decision.why == "1 worker uses 1.00 of a core, late loops counted as busy ones: adding 1"
 
 
+def test_a_lag_that_hardly_counts_is_not_told() -> None:
+    scaler = Autoscaler(Scaling(), cores=8)
+    decisions = [scaler.look(now, [WorkerLoad(0.9, 0.2), WorkerLoad(0.8, 0.45)], 5) for now in range(20)]
+    (decision,) = filter(None, decisions)
+    assert decision.why == "2 workers use 0.90 of a core each: adding 2"
+
+
 def test_a_short_lag_is_nothing() -> None:
     fleet = Autoscaler(Scaling(), cores=8)
     for now in range(300):
