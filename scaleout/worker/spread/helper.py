@@ -105,7 +105,7 @@ class Helper:
 
     def __init__(self) -> None:
         self._orders: asyncio.Queue[Order | None] = asyncio.Queue()
-        self._collector = Collector(self._answer)
+        self._collector = Collector(self._answer_in_between)
         self._channel: Channel[Order]
         self._books: Books
         self._pipeline: Pipeline
@@ -157,6 +157,8 @@ class Helper:
             for portion in segment:
                 await self._process(portion)
             self._collect()
+            if sum(map(len, self._body)) >= ANSWER_BYTES:
+                self._answer()
         self._answer(time.perf_counter() - began)
         await self._channel.drain()
 
@@ -173,10 +175,12 @@ class Helper:
         self._outcomes.append(outcome)
         self._body.extend(lines)
 
+    def _answer_in_between(self) -> None:
+        self._collect()
+        self._answer()
+
     def _answer(self, busy_s: float | None = None) -> None:
         """Send the outcomes there are; without a time, others follow for the same work."""
-        if busy_s is None:
-            self._collect()
         outcomes, self._outcomes = tuple(self._outcomes), []
         body, self._body = self._body, []
         cpu_s = time.process_time()

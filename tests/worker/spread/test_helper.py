@@ -14,6 +14,7 @@ import psutil
 import pytest
 
 from scaleout.core.frames import Kind
+from scaleout.core.spreadwire import Answer
 from scaleout.worker.spread import process
 from scaleout.worker.spread.line import MAX_DEATHS
 
@@ -116,6 +117,7 @@ def test_every_outcome_is_as_it_would_be_in_the_worker(
     assert expected[3] == 3
     out, err = capfd.readouterr()
     assert "at number 29\n" in err and not out
+    assert "dead letter" not in err
     assert caplog.messages[told:] == caplog.messages[:told]
     assert not children()
 
@@ -133,20 +135,33 @@ def test_a_batch_processor_gets_whole_reads(spread_desk: MakeDesk, run: Run) -> 
     run(scenario())
 
 
+@pytest.mark.parametrize("has_actions", [True, False])
 def test_results_that_are_too_large_to_wait_come_in_parts(
-    spread_desk: MakeDesk, run: Run, monkeypatch: pytest.MonkeyPatch
+    spread_desk: MakeDesk, run: Run, monkeypatch: pytest.MonkeyPatch, has_actions: bool
 ) -> None:
+    answers: list[Answer] = []
+    take = process.HelperProcess._take
+
+    def note(helper: process.HelperProcess, answer: Answer, body: memoryview) -> None:
+        answers.append(answer)
+        assert len(body) <= 20 * 2**20
+        take(helper, answer, body)
+
+    monkeypatch.setattr(process.HelperProcess, "_take", note)
+
     async def scenario() -> None:
         desk = spread_desk(LARGE, processors=1, envelope=False)
-        sizes = [9 * 2**20, 1, 9 * 2**20, 9 * 2**20, 3]
+        sizes = [9 * 2**20, 9 * 2**20, 17 * 2**20, 1, 3]
         done: list[int] = []
         for size in sizes:
             desk.receive_numbers(size)
-            desk.pipeline.in_turn(lambda: done.append(desk.count("delivered")))
+            if has_actions:
+                desk.pipeline.in_turn(lambda: done.append(desk.count("delivered")))
         await desk.drain()
         assert [len(line) - 2 for line in desk.lines] == sizes
         assert desk.counts == (5, 5, 0, 0)
-        assert done == [1, 2, 3, 4, 5]
+        assert done == ([1, 2, 3, 4, 5] if has_actions else [])
+        assert any(not answer.is_last for answer in answers)
 
     run(scenario())
 

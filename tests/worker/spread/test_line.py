@@ -90,6 +90,18 @@ def test_a_batch_whose_process_died_is_given_again_message_by_message() -> None:
     assert line.form(1) is None
 
 
+def test_what_a_process_had_said_of_a_message_on_which_it_died_is_forgotten() -> None:
+    line = Line(SLOT, are_portions_whole=False)
+    booked: list[object] = []
+    line.add(portion(1))
+    batch = form(line, 1)
+    batch.outcomes.append((Outcome(0, Entry(SLOT), 2), (b"1\n",)))
+    line.give_back([batch], "killed by SIGKILL")
+    answer(form(line, 1))
+    book(line, booked)
+    assert booked == [1]
+
+
 def test_a_message_on_which_processes_die_again_and_again_is_a_dead_letter_alone() -> None:
     line = Line(SLOT, are_portions_whole=False)
     booked: list[object] = []

@@ -110,9 +110,11 @@ def test_the_helper_with_the_least_to_do_is_given_the_next_batch(
     async def scenario() -> None:
         desk = spread_desk(BATCH)
         await settle()
+        loads = []
         for read in range(5):
             desk.receive_numbers(*range(read, read + 250))
-        assert [len(each.given) for each in stand_ins] == [2, 2]
+            loads.append([len(each.given) for each in stand_ins])
+        assert loads == [[1, 0], [1, 1], [2, 1], [2, 2], [2, 2]]
         assert desk.pipeline._line.waiting == 250
         stand_ins[1].answer()
         assert [len(each.given) for each in stand_ins] == [2, 2]
