@@ -111,12 +111,6 @@ class SequenceTracker:
         """What another tracker has to know to go on in the place of this one."""
         return self._before_restart | self._expected
 
-    def go_on_from(self, expected: Iterable[tuple[Key, int]]) -> None:
-        """Go on in the place of another tracker, with the very next message."""
-        self._expected = dict(expected)
-        self._before_restart = {}
-        self._before_step_back = {}
-
     def resume(self, expected: Iterable[tuple[Key, int]]) -> None:
         """Go on from what another tracker expected, as after a `restart` of it."""
         self._before_restart = dict(expected)

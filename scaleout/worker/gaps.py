@@ -67,7 +67,7 @@ class Numbering:
     def go_on_from(self, mark: NumbersMark | None) -> None:
         """Go on where another worker has come to."""
         if self._is_shared and mark is not None:
-            self.tracker.go_on_from(mark.expected)
+            self.tracker.resume(mark.expected)
 
     def _take_changes(self) -> NumbersMark | None:
         """What has changed since the last batch, for the worker that comes after this one if it dies."""
