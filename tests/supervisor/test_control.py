@@ -22,7 +22,7 @@ from scaleout.control.messages import (
     Resumed,
     Send,
 )
-from scaleout.errors import ControlError
+from scaleout.errors import ConfigError, ControlError, Fault
 from scaleout.supervisor import control
 from scaleout.supervisor.control import serving
 from scaleout.supervisor.listening import listening
@@ -58,6 +58,8 @@ async def answer(request: AnyRequest) -> AnyReply:
     assert isinstance(request, Send)
     if request.text == "refuse":
         raise ControlError("no")
+    if request.text == "faulty":
+        raise ConfigError([Fault("f", "a", "no"), Fault("f", "b", "neither")])
     if request.text == "fail":
         raise KeyError("oh")
     if request.text == "hang":
@@ -109,6 +111,9 @@ def test_one_reply_for_each_request_in_order(run: Run) -> None:
             lines = [await client.reader.readline() for _ in "abc"]
             assert [msgspec.json.decode(line)["endpoints"] for line in lines] == [["a"], ["b"], ["c"]]
             assert await client.send("refuse") == Refused(problem="no")
+            assert await client.send("faulty") == Refused(
+                problem="f: a: no", faults=(Fault("f", "a", "no"), Fault("f", "b", "neither"))
+            )
             assert await client.send("well") == Done()
 
     run(scenario())
