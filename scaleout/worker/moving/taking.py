@@ -82,6 +82,7 @@ class Taking:
         self._has_failed = False
         self._free_at = 0.0
         self._timer: asyncio.TimerHandle | None = None
+        self._looks_at = 0.0
 
     def __repr__(self) -> str:
         return f"<Taking {self.move}: {self._shadowings!r}>"
@@ -136,12 +137,13 @@ class Taking:
     def _rouse(self) -> None:
         """Look at what has come, but not all the time."""
         at = max(self._free_at, self._loop.time())
-        if self._timer is None or self._timer.when() > at:
+        if self._timer is None or self._looks_at > at:
             self._look_at(at)
 
     def _look_at(self, at: float) -> None:
         if self._timer is not None:
             self._timer.cancel()
+        self._looks_at = at
         self._timer = None if self._is_settled or self.is_over else self._loop.call_at(at, self._look)
 
     def _look(self) -> None:
