@@ -10,7 +10,7 @@ from typing import Any
 
 import msgspec
 
-from scaleout.secrets import Redactor
+from scaleout.secrets import Redactor, learnt
 
 ROOT = "scaleout"
 
@@ -113,7 +113,7 @@ def configure(level: str, log_format: str, secrets: Iterable[str], worker: int |
 
 def settings() -> Settings:
     """How this process logs, for its children to do likewise."""
-    return _settings
+    return msgspec.structs.replace(_settings, secrets=(*_settings.secrets, *learnt()))
 
 
 class EndpointLogger(logging.LoggerAdapter[logging.Logger]):

@@ -81,6 +81,12 @@ class Recall(Struct, frozen=True, tag=True):
     ticket: int
 
 
+class Hide(Struct, frozen=True, tag=True):
+    """Blot these values, too, out of every text for people: they have come into the live run."""
+
+    secrets: tuple[str, ...]
+
+
 class Resume(Struct, frozen=True, tag=True):
     """End an endpoint's quarantine, or its wait: connect at once."""
 
@@ -205,6 +211,7 @@ Command = (
     | Stop
     | Grant
     | Recall
+    | Hide
     | Resume
     | Send
     | ChangeStreams

@@ -13,7 +13,7 @@ from scaleout.core.wire import ChangeStreams, Command, Resume, Send
 from scaleout.errors import ConfigError, ControlError, Fault
 from scaleout.hints import did_you_mean
 from scaleout.loading import endpoints_from_tables
-from scaleout.secrets import Redactor, learn
+from scaleout.secrets import Redactor
 from scaleout.supervisor.reloading import STOPPING, Reloader
 from scaleout.supervisor.status import EndpointStatus
 from scaleout.supervisor.supervisor import Supervisor
@@ -88,7 +88,7 @@ class Operator:
     # Endpoints
 
     async def _add(self, request: control.Add) -> tuple[str, ...]:
-        learn(request.secrets)
+        self._supervisor.staff.hide(request.secrets)
         # Processors are imported, which may take its time.
         config = await asyncio.to_thread(
             endpoints_from_tables, request.endpoints, request.source, self._supervisor.config.secrets

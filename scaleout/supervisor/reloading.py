@@ -17,7 +17,6 @@ from scaleout.core.lifecycle import EndpointState
 from scaleout.core.wire import ChangeStreams
 from scaleout.errors import ConfigError, ControlError
 from scaleout.monitor.text import plural
-from scaleout.secrets import learn
 from scaleout.supervisor.status import EndpointStatus
 from scaleout.supervisor.supervisor import Supervisor
 
@@ -84,7 +83,7 @@ class Reloader:
             new = await self._read(self._source)
             if self._supervisor.is_stopping:
                 raise ControlError(STOPPING)
-            learn(new.secrets)
+            self._supervisor.staff.hide(new.secrets)
             running = {status.endpoint.name: status.endpoint for status in self._supervisor.endpoints}
             done = await self._apply(new, changes(self._followed, new, running), self._source.name)
         self._tell(done)

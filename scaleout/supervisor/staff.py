@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Protocol
 
+from scaleout import secrets
 from scaleout.config import Config
 from scaleout.core.ledger import Ledger
 from scaleout.core.lifecycle import WorkerState
-from scaleout.core.wire import Assign, Command, Setup
+from scaleout.core.wire import Assign, Command, Hide, Setup
 from scaleout.supervisor.aggregator import Aggregator
 from scaleout.supervisor.ending import Ending
 from scaleout.supervisor.keeper import Keeper
@@ -111,6 +112,15 @@ class Staff:
         if process is not None:
             process.control.send(command)
 
+    def hide(self, values: Iterable[str]) -> None:
+        """Have all processes, those to come included, blot out values that have come into the live run."""
+        known = {*self._config.secrets, *secrets.learnt()}
+        unknown = tuple(value for value in values if value not in known)
+        if unknown:
+            secrets.learn(unknown)
+            for process in self.processes:
+                process.control.send(Hide(unknown))
+
     # Life
 
     def engage(self, workers: int) -> None:
@@ -187,7 +197,7 @@ class Staff:
                     MAX_HEARTBEAT_INTERVAL_S, config.heartbeat_timeout / HEARTBEATS_PER_TIMEOUT
                 ),
                 drain_timeout=config.drain_timeout * WORKER_SHARE_OF_DRAIN,
-                secrets=config.secrets,
+                secrets=(*config.secrets, *secrets.learnt()),
                 budgeted=tuple(config.hosts),
             )
         )

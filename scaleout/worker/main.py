@@ -10,7 +10,7 @@ from random import Random
 
 import uvloop
 
-from scaleout import logs, spawning
+from scaleout import logs, secrets, spawning
 from scaleout.channel import Channel
 from scaleout.core.lifecycle import EndpointState
 from scaleout.core.wire import (
@@ -25,6 +25,7 @@ from scaleout.core.wire import (
     GoLive,
     Grant,
     Heartbeat,
+    Hide,
     Keep,
     LimitReached,
     MoveFailed,
@@ -145,6 +146,8 @@ class Worker:
                 self._permits.granted(ticket)
             case Recall(ticket):
                 self._permits.recalled(ticket)
+            case Hide(values):
+                secrets.learn(values)
             case Assign(assignments):
                 for assignment in assignments:
                     self._start(assignment)

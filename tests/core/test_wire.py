@@ -25,6 +25,7 @@ from scaleout.core.wire import (
     Drained,
     Grant,
     Heartbeat,
+    Hide,
     LetterToTry,
     LimitReached,
     NumbersMark,

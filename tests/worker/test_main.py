@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from scaleout import secrets
 from scaleout.channel import Channel
 from scaleout.config import Backoff, Endpoint
 from scaleout.core.lifecycle import EndpointState
@@ -23,6 +24,7 @@ from scaleout.core.wire import (
     ChangeStreams,
     Drained,
     Heartbeat,
+    Hide,
     LetterToTry,
     LimitReached,
     Ready,
@@ -36,6 +38,7 @@ from scaleout.core.wire import (
     TriedLetter,
     TryLetters,
 )
+from scaleout.secrets import Redactor
 from scaleout.simulator import Ended, Faults, Simulator, SimulatorConfig
 from scaleout.tally import Allowance, Tally
 from scaleout.worker.main import Worker
@@ -249,6 +252,20 @@ def test_what_is_asked_of_an_endpoint_that_is_not_there_harms_nobody(run: Run) -
                 boss.control.send(TryLetters(slot + 4, slot, (LetterToTry(9, b"{}", True, 5),)))
             await boss.until(lambda: len(boss.answers) == 8)
             assert set(boss.answers.values()) == {"its worker has not started it"}
+            await boss.stop()
+
+    run(scenario())
+
+
+def test_values_that_come_into_the_live_run_are_hidden(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(secrets, "_learnt", {})
+
+    async def scenario() -> None:
+        async with working() as boss:
+            boss.control.send(Hide(("swordfish",)))
+            boss.control.send(Resume(1, 99))
+            await boss.until(lambda: 1 in boss.answers)
+            assert Redactor(SETUP.secrets)("hunter22 swordfish") == "*** ***"
             await boss.stop()
 
     run(scenario())
