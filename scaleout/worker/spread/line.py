@@ -204,14 +204,15 @@ class Line:
 
     # What is booked
 
-    def take_done(self) -> Batch | None:
-        """The first batch, if it is done; it leaves the line."""
-        if not self._batches or not self._batches[0].is_done:
-            return None
-        batch = self._batches.popleft()
-        for segment in batch.segments:
+    @property
+    def done(self) -> Batch | None:
+        """The first batch, if it is done."""
+        return self._batches[0] if self._batches and self._batches[0].is_done else None
+
+    def drop_first(self) -> None:
+        """The first batch is booked."""
+        for segment in self._batches.popleft().segments:
             self._leave(segment)
-        return batch
 
     def _leave(self, portions: Sequence[Portion]) -> None:
         for portion in portions:

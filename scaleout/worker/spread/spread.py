@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import enum
-from collections.abc import Callable
 
 from scaleout import logs
 from scaleout.core.frames import Kind
@@ -23,7 +22,7 @@ from scaleout.worker.books import Books
 from scaleout.worker.decoding import Read
 from scaleout.worker.pipeline import Pipeline, Sender
 from scaleout.worker.spread.crew import Crew
-from scaleout.worker.spread.line import Batch, Line
+from scaleout.worker.spread.line import Action, Batch, Line
 from scaleout.worker.spread.timed import TimedPerMessage, TimedPerRead
 from scaleout.worker.telling import Telling
 
@@ -137,7 +136,7 @@ class Spread(Pipeline):
         self._give()
         self._regulate()
 
-    def in_turn(self, action: Callable[[], None]) -> None:
+    def in_turn(self, action: Action) -> None:
         """Do something when all that was taken so far has been booked; it must not raise."""
         if not self._line.is_empty:
             self._line.add_action(action)
@@ -219,8 +218,14 @@ class Spread(Pipeline):
         """Book what is answered, as far as all that came before is, too."""
         if not self._is_settled:
             return
-        while (batch := self._line.take_done()) is not None:
-            self._book_batch(batch)
+        outbox = self.books.outbox
+        while (batch := self._line.done) is not None:
+            outbox.hold()  # what is done behind messages goes out with them
+            try:
+                self._book_batch(batch)
+            finally:
+                outbox.let_go()
+            self._line.drop_first()
         if self._place is Place.RETURNING and not self._line.is_given:
             self._return()
         if self._line.is_empty:
@@ -229,16 +234,12 @@ class Spread(Pipeline):
     def _book_batch(self, batch: Batch) -> None:
         done = 0
         for outcome, lines in batch.outcomes:
-            for actions in batch.actions[done : outcome.segment]:
-                for action in actions:
-                    action()
+            _act(batch.actions[done : outcome.segment])
             done = outcome.segment
             self.books.adopt(outcome.entry, outcome.dead_letters, lines)
             for outgoing in outcome.outgoing:
                 self._try_to_send(outgoing.message)
-        for actions in batch.actions[done:]:
-            for action in actions:
-                action()
+        _act(batch.actions[done:])
 
     def _try_to_send(self, message: str | bytes) -> None:
         try:
@@ -307,6 +308,12 @@ class Spread(Pipeline):
         self._line.give_up(reason)
         self._is_settled = True
         self._book()
+
+
+def _act(lists: list[list[Action]]) -> None:
+    for actions in lists:
+        for action in actions:  # it may have something else done behind what comes later
+            action()
 
 
 def _outfit_for(books: Books) -> Outfit:

@@ -131,6 +131,11 @@ def spread_desk(desk: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> C
         def receive_numbers(self, *numbers: int, kind: Kind = Kind.TEXT) -> None:
             self.receive(*(b"%d" % number for number in numbers), kind=kind)
 
+        def so_far(self, field: str) -> int:
+            """The sum of one field over all that was reported, or is about to be."""
+            total: int = self.count(field) + getattr(self.inlet.books.tray, field)
+            return total
+
         async def until(self, condition: Callable[[], object]) -> None:
             """Wait until what was handed over fulfils a condition."""
             while not condition():

@@ -156,7 +156,7 @@ def test_results_that_are_too_large_to_wait_come_in_parts(
         for size in sizes:
             desk.receive_numbers(size)
             if has_actions:
-                desk.pipeline.in_turn(lambda: done.append(desk.count("delivered")))
+                desk.pipeline.in_turn(lambda: done.append(desk.so_far("delivered")))
         await desk.drain()
         assert [len(line) - 2 for line in desk.lines] == sizes
         assert desk.counts == (5, 5, 0, 0)

@@ -32,11 +32,12 @@ def answer(batch: Batch) -> None:
 
 
 def book(line: Line, booked: list[object]) -> None:
-    while (batch := line.take_done()) is not None:
+    while (batch := line.done) is not None:
         for index, (_, lines) in enumerate(batch.outcomes):
             booked.extend(int(number) for part in lines for number in bytes(part).split())
             for action in batch.actions[index]:
                 action()
+        line.drop_first()
 
 
 def form(line: Line, size: int) -> Batch:
@@ -134,7 +135,7 @@ def test_a_whole_read_is_given_up_whole() -> None:
     for _ in range(MAX_DEATHS):
         line.give_back([form(line, 9)], "exit code 1")
     assert line.form(9) is None
-    batch = line.take_done()
+    batch = line.done
     assert batch is not None
     assert [letter.payload for letter in batch.outcomes[0][0].dead_letters] == [b"1", b"2"]
 
@@ -148,11 +149,12 @@ def test_what_is_cut_off_is_dead() -> None:
     answer(batches[1])
     line.give_up("too late")
     dead = []
-    while (batch := line.take_done()) is not None:
+    while (batch := line.done) is not None:
         dead += [letter.payload for outcome, _ in batch.outcomes for letter in outcome.dead_letters]
         for actions in batch.actions:
             for action in actions:
                 action()
+        line.drop_first()
     assert dead == [b"1", b"3", b"4"]
     assert booked == ["last"]
     assert line.is_empty

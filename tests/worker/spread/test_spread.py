@@ -104,6 +104,34 @@ def test_nothing_is_counted_before_it_is_answered(spread_desk: MakeDesk, run: Ru
     run(scenario())
 
 
+def test_what_is_done_in_turn_may_have_more_done(spread_desk: MakeDesk, run: Run, stand_ins: Any) -> None:
+    async def scenario() -> None:
+        desk = spread_desk(SAME, processors=1)
+        stage = desk.pipeline
+        seen: list[tuple[str, int]] = []
+
+        def note(name: str) -> None:
+            seen.append((name, stage._line.messages))
+
+        def more() -> None:
+            note("more")
+            stage.in_turn(lambda: note("last"))
+
+        desk.receive_numbers(1)
+        stage.in_turn(more)
+        desk.receive_numbers(2)
+        await settle()
+        assert stand_ins[0].given[0].messages == 2
+        batches = len(desk.channel.batches)
+        stand_ins[0].answer()
+        assert seen == [("more", 2), ("last", 2)]
+        assert len(desk.channel.batches) == batches + 1
+        assert desk.results == [1, 2]
+        await desk.drain()
+
+    run(scenario())
+
+
 def test_the_helper_with_the_least_to_do_is_given_the_next_batch(
     spread_desk: MakeDesk, run: Run, stand_ins: Any
 ) -> None:
@@ -264,8 +292,8 @@ def test_what_takes_too_long_at_the_end_is_dead(spread_desk: MakeDesk, run: Run,
         desk = spread_desk(SAME, processors=2)
         await settle()
         desk.receive_numbers(*range(200))
-        done = []
-        desk.pipeline.in_turn(lambda: done.append(desk.count("dead_lettered")))
+        done: list[int] = []
+        desk.pipeline.in_turn(lambda: done.append(desk.so_far("dead_lettered")))
         await stand_ins.until_given(4)
         stand_ins[0].answer()
         delivered = len(desk.results)
