@@ -1,0 +1,196 @@
+"""Moves of the real program: endpoints change their workers while messages come, and the output doesn't show it."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from scaleout import Control
+from scaleout.errors import ControlError
+from scaleout.simulator import SimulatorConfig, SimulatorProcess
+
+DURATION_S = float(os.environ.get("SCALEOUT_SOAK_S", "8"))
+RATE = float(os.environ.get("SCALEOUT_SOAK_RATE", "8000"))
+EVERY_S = 0.2
+NOTHING = dict.fromkeys(("gaps", "missed", "repeats", "backwards", "uncertain", "lost", "dead_lettered"), 0)
+STEADY_S = float(os.environ.get("SCALEOUT_STEADY_S", "8"))
+
+Launch = Callable[..., Any]
+
+
+class Numbered(msgspec.Struct):
+    seq: int
+
+
+decode = msgspec.json.Decoder(Numbered).decode
+
+
+def numbers_of(run: Any) -> dict[str, list[int]]:
+    """The numbers of an endpoint's messages in the output, in order; records of gaps are left out."""
+    return {
+        name: [decode(line).seq for line in lines if line.startswith(b'{"seq"') or b'"seq"' in line]
+        for name, lines in run.data().items()
+    }
+
+
+def config_for(simulator: SimulatorProcess, **keys: object) -> dict[str, object]:
+    endpoints = [{"name": name, "uri": uri, "sequence": "seq"} for name, uri in simulator.endpoints]
+    return {
+        "endpoints": endpoints,
+        "control": "run.sock",
+        "rebalance": {"enabled": False},
+        "defaults": {"gap_records": False, "backoff": {"initial": 0.05, "maximum": 0.5}},
+        **keys,
+    }
+
+
+def control_of(run: Any) -> Control:
+    control = Control(run.directory / "run.sock", timeout_s=60)
+
+    def is_up() -> bool:
+        try:
+            return all(each.state == "live" for each in control.status().endpoints)
+        except ControlError:
+            return False
+
+    run.wait_until(is_up)
+    return control
+
+
+@contextmanager
+def forced_moves(control: Control, rng: random.Random) -> Iterator[list[Future[None]]]:
+    """Ask for a move of some endpoint every so often, whatever became of those before."""
+    asked: list[Future[None]] = []
+    over = threading.Event()
+
+    def keep_asking(pool: ThreadPoolExecutor) -> None:
+        while not over.wait(EVERY_S):
+            still = [each for each in control.status().endpoints if each.moving_to is None]
+            endpoint = rng.choice(still)
+            asked.append(pool.submit(control.move, endpoint.name, 1 - endpoint.worker))
+
+    with ThreadPoolExecutor(50) as pool, ThreadPoolExecutor(1) as asking:
+        task = asking.submit(keep_asking, pool)
+        try:
+            yield asked
+        finally:
+            over.set()
+            task.result()
+
+
+def test_forced_moves_lose_and_repeat_nothing(launch: Launch) -> None:
+    with SimulatorProcess(SimulatorConfig(endpoints=48, rate=RATE, zipf=1.2)) as simulator:
+        run = launch(config_for(simulator))
+        control = control_of(run)
+        over = time.monotonic() + DURATION_S
+        with forced_moves(control, random.Random(1)) as asked:
+            run.wait_until(lambda: time.monotonic() > over, DURATION_S + 30)
+        assert run.stop() == 0, run.stderr
+    for each in asked:
+        each.result()
+    assert len(asked) > DURATION_S / EVERY_S * 0.5
+    summary = run.summary
+    assert summary["balanced"]
+    assert summary["moves"] == len(asked)
+    found = numbers_of(run)
+    assert len(found) == 48
+    for name, got in found.items():
+        assert got == list(range(got[0], got[0] + len(got))), f"{name}\n{run.stderr}"
+        books = summary["endpoints"][name]
+        assert {key: books[key] for key in NOTHING} == NOTHING, name
+
+
+def test_moves_while_workers_are_killed(launch: Launch) -> None:
+    rng = random.Random(2)
+    with SimulatorProcess(SimulatorConfig(endpoints=48, rate=RATE, zipf=1.2)) as simulator:
+        run = launch(config_for(simulator))
+        control = control_of(run)
+        over = time.monotonic() + DURATION_S
+        with forced_moves(control, rng) as asked:
+            while time.monotonic() < over:
+                until = time.monotonic() + rng.uniform(1.0, 3.0)
+                run.wait_until(lambda until=until: time.monotonic() > until)
+                rng.choice(run.workers).kill()
+        control_of(run)
+        assert run.stop() == 0, run.stderr
+    outcomes = [each.exception() for each in asked]
+    assert all(outcome is None or isinstance(outcome, ControlError) for outcome in outcomes)
+    assert outcomes.count(None) > 0
+    summary = run.summary
+    assert summary["balanced"]
+    for name, got in numbers_of(run).items():
+        books = summary["endpoints"][name]
+        assert got == sorted(set(got)), f"{name}: repeated or out of order\n{run.stderr}"
+        missing = got[-1] - got[0] + 1 - len(got)
+        assert books["missed"] == missing, f"{name}\n{run.stderr}"
+        assert books["uncertain"] == 0, name
+
+
+def test_the_worst_placement_is_mended_and_then_nothing_moves(launch: Launch, tmp_path: Path) -> None:
+    with SimulatorProcess(SimulatorConfig(endpoints=48, rate=RATE, zipf=1.2)) as simulator:
+        names = [name for name, _ in simulator.endpoints]
+        wrong = {name: {"messages": 1.0, "bytes": 1.0, "cpu": 0.0} for name in names}
+        wrong[names[-1]]["messages"] = 100.0  # all others go to the other worker
+        (tmp_path / "run.state.json").write_text(json.dumps({"version": 1, "cursors": {}, "rates": wrong}))
+        run = launch(config_for(simulator, rebalance={"half_life": 2.0}, state="run.state.json"))
+        control = control_of(run)
+        began = time.monotonic()
+        run.wait_until(lambda: ratio(control) <= 1.10, 15)
+        mended_s = time.monotonic() - began
+        moves = control.status().moves
+        settled = time.monotonic() + 5
+        run.wait_until(lambda: time.monotonic() > settled)
+        before = control.status().moves
+        over = time.monotonic() + STEADY_S
+        run.wait_until(lambda: time.monotonic() > over, STEADY_S + 30)
+        after = control.status()
+        assert run.stop() == 0, run.stderr
+    assert mended_s < 15
+    assert moves <= 12, run.stderr
+    assert after.moves == before, run.stderr
+    for name, got in numbers_of(run).items():
+        assert got == list(range(got[0], got[0] + len(got))), f"{name}\n{run.stderr}"
+
+
+def ratio(control: Control) -> float:
+    """The load of the busiest worker, of the mean."""
+    status = control.status()
+    loads = [
+        sum(each.rate for each in status.endpoints if each.worker == worker.id) for worker in status.workers
+    ]
+    return max(loads) / (sum(loads) / len(loads)) if sum(loads) else 9.0
+
+
+@pytest.mark.parametrize("handover", ["overlap", "break"])
+def test_other_ways_to_move(launch: Launch, handover: str) -> None:
+    with SimulatorProcess(SimulatorConfig(endpoints=1, rate=500)) as simulator:
+        config = config_for(simulator)
+        config["defaults"] = {"handover": handover, "gap_records": False}
+        run = launch(config)
+        control = control_of(run)
+        ((name, _),) = simulator.endpoints
+        for _ in range(3):
+            control.move(name, 1 - control.status().endpoints[0].worker)
+            run.wait_until(lambda: control.status().endpoints[0].state == "live")
+        assert run.stop() == 0, run.stderr
+    summary = run.summary
+    assert summary["balanced"]
+    assert summary["moves"] == 3
+    got = numbers_of(run)[name]
+    if handover == "overlap":
+        assert set(got) == set(range(got[0], got[-1] + 1))  # repeated, perhaps, but none is missing
+        assert summary["endpoints"][name]["uncertain"] == 3
+    else:
+        assert got == sorted(set(got))
+        assert summary["endpoints"][name]["missed"] == got[-1] - got[0] + 1 - len(got)
