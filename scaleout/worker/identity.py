@@ -10,6 +10,9 @@ from xxhash import xxh3_64_intdigest
 from scaleout.config import Endpoint
 from scaleout.core.fields import Field, Path, field_reader
 
+BREAK = 0
+"""In the place of a hash: what comes after it was brought by another connection, so that there may be a gap."""
+
 Identify = Callable[[list[bytes]], list[int]]
 """Makes a number of 64 bits for each payload."""
 

@@ -315,8 +315,10 @@ class Session:
         """Count a move to another connection whose messages could not be aligned with the old one's."""
         self._log.warning("moved to a connection that has nothing in common with the one before: uncertain")
         self._inlet.note_uncertain()
-        if self._watch is not None:
-            self._do_in_place(self._watch.begin)
+        if self.gate is not None:
+            self.gate.begin()
+        elif self._watch is not None:
+            self._watch.begin()
 
     def note_failure(self, ending: Ending) -> None:
         """Tell that a connection which was to take over can't be opened, or has ended."""

@@ -16,7 +16,7 @@ from scaleout.core.frames import Kind
 from scaleout.core.lifecycle import EndpointState
 from scaleout.core.wire import CursorMark, MoveFailed, MoveReport, NumbersMark, Offered, Tails
 from scaleout.worker.handover.overlap import ENOUGH
-from scaleout.worker.identity import identity_of
+from scaleout.worker.identity import BREAK, identity_of
 from scaleout.worker.inlet import Inlet
 from scaleout.worker.moving.gate import Held
 from scaleout.worker.session import Session
@@ -67,13 +67,15 @@ class Giving:
         """What has no place in the stage's line yet."""
         self._places = 0
         self._totals = [0] * len(self._sessions)
+        self._broken: set[int] = set()
+        """Groups whose next message another connection brings than the one before."""
         self._waiting = 0
         self._held: Held | None = None
         self._last: Tails | None = None
         self._is_over = False
         self._offer: asyncio.TimerHandle | None = None
         for group, session in enumerate(self._sessions):
-            session.gate = _Turnstile(self, group, session)
+            session.gate = _Turnstile(self, group)
         self._books.tray.tails = self._take_tails
         is_live = any(session.state is EndpointState.LIVE for session in self._sessions)
         self._offer = asyncio.get_running_loop().call_later(LEAD_S if is_live else 0, self._make_offer)
@@ -100,9 +102,19 @@ class Giving:
         outbox.hold()
         try:
             session.accept(payloads, joined, kind, received_at)
-            self._note(group, self._identify(payloads))
+            hashes = self._identify(payloads)
+            if group in self._broken:
+                self._broken.discard(group)
+                hashes.insert(0, BREAK)
+            self._note(group, hashes)
         finally:
             outbox.let_go()
+
+    def begin(self, group: int) -> None:
+        """Another connection was opened."""
+        if self._totals[group] and self._held is None:
+            self._broken.add(group)
+        self.do(self._sessions[group].begin)
 
     def do(self, action: Callable[[], None]) -> None:
         """Do something in its place."""
@@ -204,10 +216,9 @@ class Giving:
 class _Turnstile:
     """One session's gate."""
 
-    def __init__(self, giving: Giving, group: int, session: Session) -> None:
+    def __init__(self, giving: Giving, group: int) -> None:
         self._giving = giving
         self._group = group
-        self._session = session
 
     def take(self, payloads: list[bytes], joined: bytes, kind: Kind, received_at: int) -> None:
         """Note a read, or hold it."""
@@ -219,4 +230,4 @@ class _Turnstile:
 
     def begin(self) -> None:
         """Let the session begin in its place."""
-        self._giving.do(self._session.begin)
+        self._giving.begin(self._group)

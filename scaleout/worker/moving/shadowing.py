@@ -20,8 +20,8 @@ from scaleout.core.splice import align
 from scaleout.worker.handover.overlap import DISTINCT, LONGEST_EVIDENCE, Overlap
 from scaleout.worker.handover.patience import ORPHAN_PATIENCE_S, Patience
 from scaleout.worker.handover.recognition import Recognition
-from scaleout.worker.handover.shadow import LONGEST_CUT_S, Tail
-from scaleout.worker.identity import Identify
+from scaleout.worker.handover.shadow import LONGEST_CUT_S, MAX_TAIL, Tail
+from scaleout.worker.identity import BREAK, Identify
 from scaleout.worker.moving.gate import Held, Recognizing
 from scaleout.worker.session import Session
 
@@ -56,6 +56,8 @@ class Shadowing:
         self._tail = Tail(identify)
         self._overlap = Overlap(self._tail, self._drop)
         self._patience = Patience(self._loop.time())
+        self._before_break = array("Q")
+        """What the giver delivered before its connection was another one."""
         self._heard = 0
         """Messages of the giver's, so far."""
         self.has_begun = False
@@ -134,8 +136,16 @@ class Shadowing:
             numbers = array("Q")
             numbers.frombytes(hashes)
             self._heard += len(numbers)
-            self._tail.add_hashes(numbers, self._patience.clock_s)
             self._patience.hear_old(self._loop.time())
+            while BREAK in numbers:
+                index = numbers.index(BREAK)
+                self._tail.add_hashes(numbers[:index], self._patience.clock_s)
+                del numbers[: index + 1]
+                if not self._overlap.is_mixed:
+                    self._before_break.extend(self._tail.hashes)
+                    del self._before_break[:-MAX_TAIL]
+                    self._tail.forget(len(self._tail))
+            self._tail.add_hashes(numbers, self._patience.clock_s)
         if is_last:
             self._complete_since = min(self._complete_since, self._patience.clock_s)
 
@@ -168,7 +178,11 @@ class Shadowing:
     def _forget_all(self) -> None:
         """Whatever came, both have brought it."""
         self._overlap.shadow.forget_context()
+        self._forget_tail()
+
+    def _forget_tail(self) -> None:
         self._tail.forget(len(self._tail))
+        del self._before_break[:]
 
     def _is_hopeless(self) -> bool:
         patience, overlap = self._patience, self._overlap
@@ -232,7 +246,7 @@ class Shadowing:
         waited_s = self._patience.clock_s - self._complete_since
         if found.position is not None:
             self._drop(overlap.shadow.take(found.position))
-            self._tail.forget(len(tail))
+            self._forget_tail()
             self.place = Place.FOUND
         elif overlap.is_mixed and overlap.reconcile(minimum):
             self.place = Place.FOUND
@@ -251,10 +265,11 @@ class Shadowing:
             self._tail.forget(brought)
             self.place = Place.FOUND
             return
+        self._tail.add_hashes(self._before_break, self._patience.clock_s)
         is_seen = not overlap.shadow.messages or overlap.reconcile(DISTINCT)
         if not is_seen:
             overlap.drop_copies()
-            self._tail.forget(len(self._tail))
+            self._forget_tail()
         self.place = Place.FOUND if is_seen else Place.GUESSED
 
     # The end

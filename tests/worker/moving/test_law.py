@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterator
+from itertools import pairwise
 from random import Random
 from typing import Any
 
@@ -84,7 +85,7 @@ def random_lags(rng: Random) -> list[tuple[float, float, float]]:
 def check(world: World, *, is_unbroken: bool, streams: int = 1) -> None:
     for stream in range(streams):
         got = world.numbered(stream)
-        assert all(one < other for one, other in zip(got, got[1:], strict=False)), "repeated, or out of order"
+        assert all(one < other for one, other in pairwise(got)), "repeated, or out of order"
         if is_unbroken and got:
             assert got == list(range(got[0], got[-1] + 1, streams)), "lost"
 
@@ -172,10 +173,43 @@ def test_the_giver_is_killed(seed: int) -> None:
     check(world, is_unbroken=False)
     if len(world.server.connections) > 1 and not world.uncertain:
         got = world.numbered()
-        brought = {number for number in map(number_of, world.server.connections[1].brought)}
+        brought = world.brought_to(1)
         missing = set(range(got[0], got[-1] + 1)) - set(got)
         assert not missing & brought, "what the taker had was not delivered"
 
 
-def number_of(text: str) -> int:
-    return int(text.partition('"n":')[2].partition(",")[0])
+@pytest.mark.parametrize("seed", range(80))
+def test_connections_are_lost_and_refused(seed: int) -> None:
+    """What the giver's connections bring is delivered when it keeps the endpoint, and no move loses more."""
+    rng = Random(seed)
+    plans = [
+        Plan(
+            lives=rng.choice([0.3, 1.0, 3.0, 1e9]),
+            opens_in=rng.choice([0.0, 0.05, 0.5]),
+            refused=bool(n) and rng.random() < 0.1,
+        )
+        for n in range(60)
+    ]
+    goes = rng.random() < 0.5
+    outcomes: list[object] = []
+
+    async def story(world: World) -> None:
+        await asyncio.sleep(rng.uniform(0.2, 1))
+        world.hire()
+        for _ in range(4):
+            other = next(each for each in world.members if each is not world.owner)
+            outcomes.append(await world.move_to(other, "" if goes else rng.choice(["cut", "aligned"])))
+            await asyncio.sleep(rng.choice([0.0, 0.3, 1.0]))
+        await asyncio.sleep(1.0)
+
+    gap = rng.choice([0.002, 0.02, 0.3])
+    keys: dict[str, Any] = {"standby": rng.random() < 0.3, **PROCESSORS[rng.choice(["none", "async"])]}
+    world = tell([n * gap for n in range(int(60 / gap / 4))], plans, story, lags=random_lags(rng), **keys)
+    check(world, is_unbroken=False)
+    got = set(world.numbered())
+    assert got
+    if goes:
+        assert not {n for n in world.brought_to(0) & world.brought_to(1) if n < max(got)} - got
+    else:
+        assert not any(outcomes)
+        assert not {n for n in world.brought_to(0) if n < max(got)} - got

@@ -11,6 +11,7 @@ import contextlib
 from bisect import bisect_right
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
+from random import Random
 from typing import Any, cast
 
 import msgspec
@@ -98,14 +99,14 @@ class Server:
         self.connections: list[Connection] = []
         self.dials = 0
 
-    async def dial(self, endpoint: Endpoint, **keys: Any) -> FeedConnection:
+    async def dial(self, endpoint: Endpoint, member: int) -> FeedConnection:
         number = self.dials
         self.dials += 1
         plan = self.plans[min(number, len(self.plans) - 1)]
         await asyncio.sleep(plan.opens_in)
         if plan.refused:
             raise ConnectionRefusedError(111, "Connection refused")
-        connection = Connection(number, plan, Peer(endpoint))
+        connection = Connection(number, plan, Peer(endpoint), member)
         self.connections.append(connection)
         self.loop.call_later(plan.lives, connection.peer.lose)
         connection.bring([msgspec.json.encode({"hello": number}).decode()] * plan.greetings)
@@ -137,7 +138,8 @@ class Server:
 class Connection:
     """The server's side of one."""
 
-    def __init__(self, number: int, plan: Plan, peer: Peer) -> None:
+    def __init__(self, number: int, plan: Plan, peer: Peer, member: int) -> None:
+        self.member = member
         self.number = number
         self.plan = plan
         self.peer = peer
@@ -151,6 +153,17 @@ class Connection:
             texts, self.waiting = self.waiting, []
             self.brought += texts
             peer.say(*texts)
+
+
+class Door:
+    """One member's way to the server."""
+
+    def __init__(self, server: Server, member: int) -> None:
+        self._server = server
+        self._member = member
+
+    async def dial(self, endpoint: Endpoint, **keys: Any) -> FeedConnection:
+        return await self._server.dial(endpoint, self._member)
 
 
 class Pipe:
@@ -201,7 +214,8 @@ class Member:
         self.worker._control = cast(Channel[Command], self.up)
         self.worker._results = cast(Channel[Command], self.results_up)
         self.worker._outbox.send_through(cast(Channel[Command], self.results_up))
-        self.worker._means.dialer = cast(Dialer, world.server)
+        self.worker._means.dialer = cast(Dialer, Door(world.server, number))
+        self.worker._means.rng = Random(number)
         self.task = asyncio.ensure_future(self.worker.run())
         self.send(
             Setup(
@@ -392,6 +406,11 @@ class World:
         for member in self.members:
             if not member.is_dead:
                 await member.stop()
+
+    def brought_to(self, member: int) -> set[int]:
+        """The numbers that a member's connections have brought."""
+        texts = [text for each in self.server.connections if each.member == member for text in each.brought]
+        return {message["n"] for message in map(msgspec.json.decode, texts) if "n" in message}
 
     def numbered(self, stream: int | None = None) -> list[int]:
         """The numbers in the output."""
