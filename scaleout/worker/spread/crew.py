@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from typing import Protocol
 
 from scaleout.core.restarts import RestartPolicy
@@ -37,13 +38,13 @@ class Crew:
     """Keeps an endpoint's helpers.
 
     Args:
-        outfit: what they work for.
+        make_outfit: what the next one is told.
         house: who is told what they do.
         logger: knows the endpoint.
     """
 
-    def __init__(self, outfit: Outfit, house: House, logger: EndpointLogger) -> None:
-        self._outfit = outfit
+    def __init__(self, make_outfit: Callable[[], Outfit], house: House, logger: EndpointLogger) -> None:
+        self._make_outfit = make_outfit
         self._house = house
         self._log = logger
         self._loop = asyncio.get_running_loop()
@@ -94,7 +95,7 @@ class Crew:
     async def _keep(self, post: _Post) -> None:
         """Start helpers, one after the other, until the post is given up."""
         while not post.given_up.is_set():
-            helper = post.helper = HelperProcess(self._outfit, self._house)
+            helper = post.helper = HelperProcess(self._make_outfit(), self._house)
             try:
                 reason = await helper.run()
             except OSError as exc:

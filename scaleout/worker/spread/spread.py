@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import enum
+from functools import partial
 
 from scaleout import logs
 from scaleout.core.frames import Kind
@@ -23,17 +24,11 @@ from scaleout.worker.decoding import Read
 from scaleout.worker.pipeline import Pipeline, Sender
 from scaleout.worker.spread.crew import Crew
 from scaleout.worker.spread.line import Action, Batch, Line
+from scaleout.worker.spread.process import AT_HAND
+from scaleout.worker.spread.sizing import Sizing
 from scaleout.worker.spread.timed import TimedPerMessage, TimedPerRead
 from scaleout.worker.telling import Telling
 
-BATCH_S = 0.003
-"""What the processing of a batch should take."""
-MAX_BATCH = 256
-"""Messages in a batch."""
-FIRST_GUESS_S = 0.001
-"""What a message takes, as long as nothing is known of that."""
-LATEST_SHARE = 0.2
-"""How much the latest batch counts for what a message takes."""
 COALESCE_S = 0.001
 """How long messages wait for more, to make a batch, unless results may not wait so long."""
 LOOK_EVERY_S = 1.0
@@ -66,9 +61,9 @@ class Spread(Pipeline):
         self._send = send
         self._loop = asyncio.get_running_loop()
         self._line = Line(books.tray.slot, are_portions_whole=processor.is_batch)
-        self._crew = Crew(_outfit_for(books), self, books.log)
+        self._crew = Crew(partial(_outfit_for, books), self, books.log)
         self._unsent = Telling()
-        self._message_s = FIRST_GUESS_S
+        self._sizing = Sizing()
         self._messages = 0
         """Processed since the last look."""
         self._busy_s = 0.0
@@ -172,7 +167,8 @@ class Spread(Pipeline):
         """Give helpers as much as they have room for."""
         if self._place is not Place.HELPERS:
             return
-        size = self._batch_size()
+        # Few enough for each helper to have its share of the line.
+        size = self._sizing.size(self._config.goes_on_below // (AT_HAND * max(1, self._crew.size)))
         while self._is_due(size) and (helper := self._crew.least_loaded()) is not None:
             batch = self._line.form(size)
             assert batch is not None
@@ -181,11 +177,6 @@ class Spread(Pipeline):
             self._has_waited = self._coalesce_s == 0
         elif self._coalescing is None and not self._has_waited:
             self._coalescing = self._loop.call_later(self._coalesce_s, self._stop_waiting)
-
-    def _batch_size(self) -> int:
-        """Messages that take some milliseconds; few enough for each helper to have its share of the line."""
-        share = self._config.goes_on_below // (2 * max(1, self._crew.size))
-        return max(1, min(MAX_BATCH, share, int(BATCH_S / self._message_s)))
 
     def _is_due(self, size: int) -> bool:
         line = self._line
@@ -202,7 +193,7 @@ class Spread(Pipeline):
         """Take what a helper has done, and give it more."""
         self._messages += batch.messages
         self._busy_s += answer.busy
-        self._message_s += LATEST_SHARE * (answer.busy / batch.messages - self._message_s)
+        self._sizing.note(batch.messages, answer.busy)
         self._book()
         self._give()
         self._regulate()

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from scaleout.errors import SendError
 from scaleout.worker.backlog import Backlog
-from scaleout.worker.spread import spread
+from scaleout.worker.spread import sizing
 from scaleout.worker.spread.line import MAX_DEATHS
 
 MakeDesk = Callable[..., Any]
@@ -162,9 +162,9 @@ def test_batches_take_some_milliseconds(spread_desk: MakeDesk, run: Run, stand_i
                 if each.given:
                     sizes.append(each.given[0].messages)
                     each.answer()
-        assert sizes[0] == int(spread.BATCH_S / spread.FIRST_GUESS_S)
-        assert max(sizes) <= spread.MAX_BATCH
-        assert sizes[-2] == pytest.approx(spread.BATCH_S / 50e-6, rel=0.05)
+        assert sizes[0] == int(sizing.BATCH_S / sizing.FIRST_GUESS_S)
+        assert max(sizes) <= sizing.MAX_BATCH
+        assert sizes[-2] == pytest.approx(sizing.BATCH_S / 50e-6, rel=0.05)
         await work_off(desk, stand_ins)
         assert desk.results == list(range(5_000))
 
