@@ -72,7 +72,7 @@ class Child:
 
 
 def spawn(
-    target: Callable[..., None], name: str, pipes: int, *args: object
+    target: Callable[..., object], name: str, pipes: int, *args: object
 ) -> tuple[Child, list[Connection]]:
     """Spawn a process that calls `target` with its ends of some pipes, then `args`.
 

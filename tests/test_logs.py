@@ -123,3 +123,10 @@ def test_configuring_again_does_not_double_the_lines(capsys: Captured) -> None:
 def test_an_empty_message(capsys: Captured) -> None:
     configure().info("")
     assert len(capsys.readouterr().err.splitlines()) == 1
+
+
+def test_children_can_log_as_their_parent_does() -> None:
+    configure("json", "error", worker=3)
+    settings = logs.settings()
+    assert (settings.level, settings.log_format, settings.worker) == ("error", "json", 3)
+    assert SECRET in settings.secrets

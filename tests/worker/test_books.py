@@ -10,6 +10,8 @@ import pytest
 
 from scaleout.config import Endpoint
 from scaleout.core.frames import Kind
+from scaleout.core.ledger import Entry
+from scaleout.core.wire import DeadLetter
 from scaleout.errors import Reject
 from scaleout.logs import EndpointLogger
 from scaleout.worker import books as module
@@ -82,3 +84,23 @@ def test_secrets_are_blotted_out(run: Run, caplog: pytest.LogCaptureFixture) -> 
 
     run(main())
     assert lines(caplog) == ["1 dead letter, the last: *** isn't the password (stage process)"]
+
+
+def test_what_another_process_has_done_is_adopted(
+    desk: MakeDesk, run: Run, caplog: pytest.LogCaptureFixture
+) -> None:
+    def letter(stage: str) -> DeadLetter:
+        return DeadLetter(1, stage, "no good", b"x", True, 1)
+
+    async def main() -> None:
+        made = desk(envelope=False)
+        made.inlet._intake.note(1, 9)
+        made.inlet.books.tray.received += 9
+        entry = Entry(1, received=5, delivered=4, filtered=3, dead_lettered=2, results=2)
+        made.inlet.books.adopt(entry, [letter("decode"), letter("process")], (b"1\n", b"2\n"))
+        assert made.counts == (9, 4, 3, 2)
+        assert made.lines == [b"1", b"2"]
+        assert made.inlet.books.undecodable == 1
+
+    run(main())
+    assert lines(caplog) == ["1 dead letter, the last: no good (stage decode)"]
