@@ -130,11 +130,13 @@ def _moves(status: Status, now: float) -> str:
 
 def move_text(move: MoveView) -> str:
     """A move in a sentence."""
-    name, why = printable(move.endpoint), printable(move.why)
+    name = printable(move.endpoint)
     if move.problem is not None:
         return f"{name} stayed on worker {move.source}, not moved to {move.target}: {printable(move.problem)}"
     doubt = ", uncertain: messages may be missing or repeated" if move.uncertain else ""
-    return f"{name} moved from worker {move.source} to {move.target}{doubt} ({why})"
+    route = f"from worker {move.source} to {move.target}"
+    why = move.why.rpartition(f"{route}: ")[2]  # it may be a sentence of its own, which says the same first
+    return f"{name} moved {route}{doubt} ({printable(why)})"
 
 
 def reload_text(done: Reloaded) -> str:

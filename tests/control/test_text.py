@@ -76,6 +76,8 @@ def test_the_latest_moves_in_a_sentence_each(status: Status, move_view: MoveView
 
 def test_moves(move_view: MoveView) -> None:
     assert move_text(move_view) == "btc moved from worker 0 to 1 (worker 0 is too busy)"
+    sentence = "btc (5 messages/s) from worker 0 to 1: worker 0 is too busy"
+    assert move_text(replace(move_view, why=sentence)) == move_text(move_view)
     assert move_text(replace(move_view, uncertain=True)) == (
         "btc moved from worker 0 to 1, uncertain: messages may be missing or repeated (worker 0 is too busy)"
     )

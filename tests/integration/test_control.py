@@ -7,7 +7,6 @@ import os
 import signal
 import stat
 import subprocess
-import sys
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -21,7 +20,7 @@ from scaleout.control.views import EndpointView
 from scaleout.simulator import Faults, SimulatorConfig, SimulatorProcess
 
 Launch = Callable[..., Any]
-ROOT = Path(__file__).parents[2]
+Command = Callable[..., subprocess.CompletedProcess[str]]
 
 QUICK = {"backoff": {"initial": 0.01, "maximum": 0.05}}
 
@@ -30,19 +29,6 @@ QUICK = {"backoff": {"initial": 0.01, "maximum": 0.05}}
 def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Paths of sockets are short: be where they are."""
     monkeypatch.chdir(tmp_path)
-
-
-def command(*arguments: str) -> subprocess.CompletedProcess[str]:
-    """Run a command to its end."""
-    path = os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
-    return subprocess.run(
-        [sys.executable, "-m", "scaleout", *arguments],
-        env={**os.environ, "PYTHONPATH": path},
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=60,
-    )
 
 
 def start(launch: Launch, endpoints: Sequence[Mapping[str, object]], **keys: object) -> tuple[Any, Control]:
@@ -56,7 +42,7 @@ def view(control: Control, name: str) -> EndpointView:
     return found
 
 
-def test_quarantined_seen_and_released(launch: Launch) -> None:
+def test_quarantined_seen_and_released(launch: Launch, command: Command) -> None:
     good = SimulatorConfig(endpoints=1, rate=500)
     bad = SimulatorConfig(endpoints=1, rate=500, faults=Faults(refuse_first=2, refuse_status=401))
     with SimulatorProcess(good) as feed, SimulatorProcess(bad) as locked:
@@ -93,7 +79,7 @@ def test_quarantined_seen_and_released(launch: Launch) -> None:
     assert (summary["endpoints"]["good"]["connects"], summary["endpoints"]["locked"]["connects"]) == (1, 1)
 
 
-def test_the_status_is_one_object(launch: Launch) -> None:
+def test_the_status_is_one_object(launch: Launch, command: Command) -> None:
     with SimulatorProcess(SimulatorConfig(endpoints=3, rate=1_000)) as simulator:
         endpoints = [{"name": name, "uri": uri} for name, uri in simulator.endpoints]
         run, control = start(launch, endpoints)
@@ -109,7 +95,7 @@ def test_the_status_is_one_object(launch: Launch) -> None:
         assert run.stop() == 0
 
 
-def test_a_text_sent_is_what_the_server_gets(launch: Launch) -> None:
+def test_a_text_sent_is_what_the_server_gets(launch: Launch, command: Command) -> None:
     with SimulatorProcess(SimulatorConfig(endpoints=2, rate=100)) as simulator:
         endpoints = [
             {"name": name, "uri": uri} for name, (_, uri) in zip("ab", simulator.endpoints, strict=True)
@@ -135,7 +121,7 @@ def streams_of(simulator: SimulatorProcess) -> list[list[str]]:
     ]
 
 
-def test_streams_come_and_go_and_the_others_go_on(launch: Launch) -> None:
+def test_streams_come_and_go_and_the_others_go_on(launch: Launch, command: Command) -> None:
     with SimulatorProcess(SimulatorConfig(endpoints=4, rate=2_000)) as simulator:
         one, two, three, four = simulator.stream_names
         endpoint = {
@@ -232,7 +218,7 @@ def holding() -> SimulatorConfig:
     return SimulatorConfig(endpoints=2, firehose=True, count=COUNT, at_end="hold")
 
 
-def test_poison_retried_live(launch: Launch) -> None:
+def test_poison_retried_live(launch: Launch, command: Command) -> None:
     with SimulatorProcess(holding()) as simulator:
         run, _ = poisoned(launch, simulator, "on_trade")
         in_vain = command("deadletters", "retry", "1", "--dead-letters", "dead.db", "--control", "s")
@@ -342,7 +328,7 @@ def test_a_stop_waits_for_retries_that_end_in_time(launch: Launch) -> None:
     assert run.summary["totals"]["retried"] == len(ids)
 
 
-def test_letters_that_can_not_be_retried(launch: Launch) -> None:
+def test_letters_that_can_not_be_retried(launch: Launch, command: Command) -> None:
     with SimulatorProcess(holding()) as simulator:
         run, control = poisoned(launch, simulator, "on_trade")
         assert control.retry([10**6]) == Retried(
@@ -367,7 +353,7 @@ def test_letters_that_can_not_be_retried(launch: Launch) -> None:
     assert run.summary["balanced"]
 
 
-def test_one_run_a_socket_and_a_stale_one_is_replaced(launch: Launch) -> None:
+def test_one_run_a_socket_and_a_stale_one_is_replaced(launch: Launch, command: Command) -> None:
     with SimulatorProcess(SimulatorConfig(endpoints=1, rate=100)) as simulator:
         endpoints = [{"name": "a", "uri": simulator.endpoints[0].uri}]
         run, control = start(launch, endpoints)
