@@ -40,17 +40,29 @@ class Choice(Struct):
     back: Subject | None = None
 
 
-def choose(board: Board, source: int, costs: Costs) -> Choice | None:
-    """The best move away from a worker that has too much; None: none is worth it."""
+def choose(board: Board, source: int, costs: Costs, ahead: float = 0.0) -> Choice | None:
+    """The best move away from a worker that has too much.
+
+    Args:
+        board: where everything is; stays as it is.
+        source: index of the worker.
+        costs: what a move must be worth.
+        ahead: what the worker will soon have besides, in shares.
+
+    Returns:
+        The move, or an exchange; None: nothing is worth it.
+    """
     targets = lightest(board, TARGETS, but=[source])
     moves = [
         choice
         for target in targets
-        for subject in _near(board.members(source), _wanted(board, source, target))
-        if (choice := _move(board, source, target, subject, costs)) is not None
+        for subject in _near(board.members(source), _wanted(board, source, target, ahead))
+        if (choice := _move(board, source, target, subject, costs, ahead)) is not None
     ]
     if not moves:
-        moves = [choice for target in targets[:2] for choice in _exchanges(board, source, target, costs)]
+        moves = [
+            choice for target in targets[:2] for choice in _exchanges(board, source, target, costs, ahead)
+        ]
     if not moves:
         return None
     best = max(choice.worth for choice in moves)
@@ -58,9 +70,9 @@ def choose(board: Board, source: int, costs: Costs) -> Choice | None:
     return max(alike, key=lambda choice: (_spreading(board, source, choice), choice.worth))
 
 
-def _wanted(board: Board, source: int, target: int) -> list[float]:
+def _wanted(board: Board, source: int, target: int, ahead: float) -> list[float]:
     """The loads that would be best to move: all that is too much, what makes both equal, all there is room for."""
-    over = board.loads[source] - board.own(source)
+    over = board.loads[source] + ahead * board.share - board.own(source)
     room = board.own(target) - board.loads[target]
     return [over, (over + room) / 2, room]
 
@@ -75,32 +87,35 @@ def _near(members: Sequence[Subject], loads: Sequence[float]) -> Iterator[Subjec
                 yield members[near]
 
 
-def _move(board: Board, source: int, target: int, subject: Subject, costs: Costs) -> Choice | None:
+def _move(
+    board: Board, source: int, target: int, subject: Subject, costs: Costs, ahead: float
+) -> Choice | None:
     if board.must_stay(subject, source) or not board.is_allowed(subject, target):
         return None
-    load = subject.load
-    before = board.loads[source] - board.own(source)
-    left = board.loads[source] - load - board.own(source, without=subject)
+    load, carried = subject.load, board.loads[source] + ahead * board.share
+    before = carried - board.own(source)
+    left = carried - load - board.own(source, without=subject)
     there = board.loads[target] + load - max(board.own(target), load)
     relief = (before - max(left, there, 0.0)) / board.share
     worth = relief - costs.load * load / board.share
     return Choice(worth, subject, target) if worth > costs.each else None
 
 
-def _exchanges(board: Board, source: int, target: int, costs: Costs) -> Iterator[Choice]:
+def _exchanges(board: Board, source: int, target: int, costs: Costs, ahead: float) -> Iterator[Choice]:
     mine, theirs = board.members(source), board.members(target)
-    before = board.loads[source] - board.own(source)
+    carried = board.loads[source] + ahead * board.share
+    before = carried - board.own(source)
     if not theirs:
         return
     for subject in mine[-EXCHANGED:]:
         if board.must_stay(subject, source) or not board.is_allowed(subject, target):
             continue
-        for wanted in _wanted(board, source, target):
+        for wanted in _wanted(board, source, target, ahead):
             for back in _near(theirs, [subject.load - wanted]):
                 moved = subject.load - back.load
                 if moved <= 0 or board.must_stay(back, target) or not board.is_allowed(back, source):
                     continue
-                left = board.loads[source] - moved - board.own(source, without=subject)
+                left = carried - moved - board.own(source, without=subject)
                 there = board.loads[target] + moved - max(board.own(target), subject.load)
                 relief = (before - max(left, there, 0.0)) / board.share
                 worth = relief - costs.load * (subject.load + back.load) / board.share - costs.exchange

@@ -169,11 +169,13 @@ class Planner:
             why = f"away from others of {subject.apart}"
             yield [self._step(board, subject, source, target, why)]
         for source in sorted(pressed, key=board.excess, reverse=True):
-            while board.excess(source) > self.limits.tolerance:
-                choice = choose(board, source, self.limits.costs)
+            ahead = self._pressure.ahead(board.workers[source])
+            while board.excess(source) + ahead > self.limits.tolerance:
+                choice = choose(board, source, self.limits.costs, ahead)
                 if choice is None:
                     break
                 yield self._steps(board, source, choice)
+                ahead = 0.0
             self._pressure.calm(board.workers[source])
 
     def _steps(self, board: Board, source: int, choice: Choice) -> list[_Step]:

@@ -2,7 +2,8 @@
 
 The sum is Page's (CUSUM, 1954): what is above the allowance adds to it, what is below takes from it, and it never
 falls under zero. So much is acted on at once, little after a while, and what only swings about is let be. The
-allowance grows with how far the worker's excess has lately been from its own average.
+allowance grows with how far the worker's excess has lately been from its own average, on both sides: what only
+rises is a shift, and no swing. What rises is taken for what it will be in a moment, as measuring lags behind.
 """
 
 from __future__ import annotations
@@ -13,12 +14,14 @@ from collections.abc import Sequence
 from msgspec import Struct
 
 AVERAGE_HALF_LIFE_S = 60.0
-SWING_HALF_LIFE_S = 120.0
+SWING_HALF_LIFE_S = 240.0
 FIRST_SWING = 0.1
 """What is taken for the swing until it has been seen."""
 FIRST_SWING_S = 10.0
 """For how long of seeing that guess counts."""
 LONGEST_STEP_S = 60.0
+AHEAD = 0.3
+"""What a rise is expected to add: this part of what it has brought above the average, about that of 26 s."""
 
 
 class Gauge(Struct):
@@ -27,16 +30,20 @@ class Gauge(Struct):
     excess: float
     mark: int
     average: float
-    variance: float = FIRST_SWING**2
+    above: float = FIRST_SWING**2 / 2
+    """Mean square of what it is above its average by."""
+    below: float = FIRST_SWING**2 / 2
     average_weight: float = 0.0
     swing_weight: float = 1.0 - 2.0 ** (-FIRST_SWING_S / SWING_HALF_LIFE_S)
+    ahead: float = 0.0
+    """What its excess will soon be higher by, as it rises."""
     sum: float = 0.0
     """Shares times seconds."""
 
     @property
     def swing(self) -> float:
-        """Standard deviation of the excess."""
-        return math.sqrt(self.variance)
+        """Standard deviation of the excess, by the side on which it is less."""
+        return math.sqrt(2.0 * min(self.above, self.below))
 
 
 class Pressure:
@@ -83,7 +90,9 @@ class Pressure:
                 if are_others or marks[at] != gauge.mark:
                     gauge.average += excess - gauge.excess
                 self._learn(gauge, excess, average_part, swing_part)
-                gauge.sum += (excess - self._allowance - self._swings * gauge.swing) * step
+                allowed = self._swings * gauge.swing
+                gauge.ahead = AHEAD * max(excess - gauge.average - allowed, 0.0)
+                gauge.sum += (excess + gauge.ahead - self._allowance - allowed) * step
                 gauge.sum = min(max(gauge.sum, 0.0), 2 * self._patience)
             gauge.excess, gauge.mark = excess, marks[at]
             self._gauges[worker] = gauge
@@ -103,10 +112,10 @@ class Pressure:
         if worker in self._gauges:
             self._gauges[worker].sum = 0.0
 
-    def swing(self, worker: int) -> float:
-        """Standard deviation of a worker's excess, in shares."""
+    def ahead(self, worker: int) -> float:
+        """What a worker's excess will soon be higher by, in shares."""
         gauge = self._gauges.get(worker)
-        return gauge.swing if gauge is not None else FIRST_SWING
+        return gauge.ahead if gauge is not None else 0.0
 
     @staticmethod
     def _learn(gauge: Gauge, excess: float, average_part: float, swing_part: float) -> None:
@@ -114,4 +123,7 @@ class Pressure:
         gauge.average_weight += (1.0 - gauge.average_weight) * average_part
         gauge.average += off * average_part / gauge.average_weight
         gauge.swing_weight += (1.0 - gauge.swing_weight) * swing_part
-        gauge.variance += (off * off - gauge.variance) * swing_part / gauge.swing_weight
+        part = swing_part / gauge.swing_weight
+        above, below = (off * off, 0.0) if off > 0 else (0.0, off * off)
+        gauge.above += (above - gauge.above) * part
+        gauge.below += (below - gauge.below) * part
