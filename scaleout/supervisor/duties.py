@@ -76,7 +76,7 @@ class Duties:
 
     def give(self, status: EndpointStatus) -> None:
         """Have the endpoint's worker run it: at once, or as soon as it is ready."""
-        process = self._staff.process_of(status.worker)
+        process = self._staff.living(status.worker)
         if process is not None and process.has_duties and not self._is_stopping():
             process.control.send(Assign((self.assignment(status),)))
 
@@ -92,7 +92,7 @@ class Duties:
         if slot in self._leaving:
             await asyncio.wait((self._leaving[slot][1],))
             return
-        process = self._staff.process_of(status.worker)
+        process = self._staff.living(status.worker)
         if process is None or not process.has_duties:
             return
         released: asyncio.Future[None] = asyncio.get_running_loop().create_future()

@@ -152,10 +152,12 @@ class LiveChanges:
         if worker not in {each.id for each in self._staff.present}:
             ids = ", ".join(str(each.id) for each in self._staff.present)
             raise ControlError(f"there is no worker {worker}; there are {ids}")
+        status = self._roster[slot]
+        why = f"{status.endpoint.name} from worker {status.worker} to {worker}: by command"
         try:
-            return await self._moves.move(self._roster[slot], worker, "by command")
+            return await self._moves.move(status, worker, why)
         except MoveError as exc:
-            raise ControlError(f"{self._roster[slot].endpoint.name} stays where it is: {exc}") from None
+            raise ControlError(f"{status.endpoint.name} stays where it is: {exc}") from None
 
     async def rebalance(self) -> Sequence[MoveRecord]:
         """Make all moves that are due."""

@@ -110,14 +110,11 @@ class Moves:
 
     def _note(self, status: EndpointStatus, record: MoveRecord) -> None:
         self.records.append(record)
-        route = f"from worker {record.source} to {record.target}"
         if record.problem is not None:
-            _log.warning("%s stays: it can't move %s: %s", record.endpoint, route, record.problem)
+            _log.warning("not moved: %s; it stays because %s", record.why, record.problem)
         else:
-            doubt = ", uncertain: nothing could be aligned" if record.uncertain else ""
-            _log.info(
-                "%s moved %s in %.2f s%s (%s)", record.endpoint, route, record.took_s, doubt, record.why
-            )
+            doubt = ", uncertain because nothing could be aligned" if record.uncertain else ""
+            _log.info("moved in %.2f s%s: %s", record.took_s, doubt, record.why)
         self._on_moved(status, record)
 
     async def _move(self, status: EndpointStatus, target: int) -> bool:

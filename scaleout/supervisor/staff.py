@@ -104,6 +104,10 @@ class Staff:
         """The process of a worker, if it is ready to be asked."""
         if worker not in self.ever or self.ever[worker].state is not WorkerState.READY:
             return None
+        return self.living(worker)
+
+    def living(self, worker: int) -> WorkerProcess | None:
+        """The process of a worker, whether it is ready or not."""
         return next((each for each in self._processes.values() if each.worker == worker), None)
 
     def tell(self, run: int, command: Command) -> None:

@@ -27,7 +27,7 @@ class Desk:
         self.told: list[Any] = []
         control = SimpleNamespace(send=self.told.append)
         self.process: Any = SimpleNamespace(control=control, has_duties=True)
-        staff = SimpleNamespace(process_of=lambda worker: self.process if worker == 0 else None)
+        staff = SimpleNamespace(living=lambda worker: self.process if worker == 0 else None)
         self.is_stopping = False
         self.duties = Duties(
             self.roster, cast(Staff, staff), StateFile(None, names), lambda: self.is_stopping
