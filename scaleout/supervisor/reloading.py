@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from msgspec import structs
 
-from scaleout.config import Config, Endpoint
+from scaleout.config import Config
 from scaleout.control.messages import Reloaded
 from scaleout.control.text import reload_text
 from scaleout.core.changes import Change, Changes, Depth, changes
@@ -114,7 +114,7 @@ class Reloader:
     async def _apply(self, new: Config, todo: Changes, source: str) -> Reloaded:
         """Make room first, then use it."""
         problems: dict[str | None, str] = {}
-        """By endpoint; None: the workers."""
+        """By endpoint; None: of the workers."""
         live = self._supervisor.changes
 
         async def attempt(name: str | None, what: str, action: Awaitable[None]) -> None:
@@ -135,8 +135,11 @@ class Reloader:
                 for each in todo.changed
             )
         )
-        for endpoint in todo.added:
-            await attempt(endpoint.name, f"{endpoint.name} isn't added", self._add(endpoint))
+        try:
+            live.add(todo.added)
+        except ControlError as exc:
+            names = [endpoint.name for endpoint in todo.added]
+            problems |= dict.fromkeys(names, f"{plural(len(names), 'endpoint')} can't be added: {exc}")
         self._follow(new, todo, problems.keys())
         return Reloaded(
             source=source,
@@ -145,7 +148,7 @@ class Reloader:
             changed=_done((each.endpoint.name for each in todo.changed), problems),
             workers=None if None in problems else todo.workers,
             restart=todo.restart,
-            problems=tuple(problems.values()),
+            problems=tuple(dict.fromkeys(problems.values())),
         )
 
     def _follow(self, new: Config, todo: Changes, failed: Collection[str | None]) -> None:
@@ -157,9 +160,6 @@ class Reloader:
         if todo.workers is not None and None not in failed:
             workers = todo.workers
         self._followed = structs.replace(self._followed, endpoints=tuple(endpoints), workers=workers)
-
-    async def _add(self, endpoint: Endpoint) -> None:
-        self._supervisor.changes.add([endpoint])
 
     async def _remove(self, name: str) -> None:
         status = self._supervisor.endpoints.find(name)
@@ -173,7 +173,7 @@ class Reloader:
         wanted = change.endpoint
         if status.state is EndpointState.ENDED and change.depth is not Depth.PLACEMENT:
             await self._supervisor.changes.remove(status.slot)
-            await self._add(wanted)  # another try, which goes on with its books
+            self._supervisor.changes.add([wanted])  # another try, which goes on with its books
             return
         if change.depth is Depth.STREAMS and await self._change_streams(status, change):
             wanted = structs.replace(wanted, streams=status.endpoint.streams)

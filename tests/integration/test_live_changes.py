@@ -224,13 +224,21 @@ def test_a_new_configuration_and_the_smallest_change(launch: Launch, command: Co
 
 def test_a_run_without_a_file_has_nothing_to_reload(launch: Launch, command: Command) -> None:
     with SimulatorProcess(SimulatorConfig(endpoints=1, rate=100)) as simulator:
-        run = launch(None, simulator.endpoints[0].uri, "--sink", "null:", "--control", "s", "--view", "none")
-        run.wait_until(lambda: Path("s").exists())
-        run.process.send_signal(signal.SIGHUP)
+        options = ("--sink", "null:", "--control", "s", "--view", "none")
+        before = signal.signal(signal.SIGHUP, signal.SIG_DFL)  # under nohup it is ignored by all children
+        try:
+            run = launch(None, simulator.endpoints[0].uri, *options, start_new_session=True)
+        finally:
+            signal.signal(signal.SIGHUP, before)
+        run.wait_until(lambda: Path("s").exists() and Control("s").status().endpoints[0].state == "live")
+        workers = [worker.pid for worker in run.workers]
+        os.killpg(run.process.pid, signal.SIGHUP)  # as a terminal does that is closed
         run.wait_until(lambda: "there is nothing to reload" in run.stderr)
         refused = command("reload", "--control", "s")
         assert (refused.returncode, refused.stderr) == (
             1,
             "scaleout: there is nothing to reload: this run has no configuration file\n",
         )
+        assert [worker.pid for worker in run.workers] == workers
+        assert [worker.restarts for worker in Control("s").status().workers] == [0]
         assert run.stop() == 0

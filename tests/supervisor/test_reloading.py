@@ -212,7 +212,7 @@ def test_what_fails_is_told_and_tried_again(run: Run, log: pytest.LogCaptureFixt
                 "a isn't removed: no",
                 "the number of workers isn't changed: no",
                 "b isn't changed: no",
-                "c isn't added: no",
+                "1 endpoint can't be added: no",
             )
             assert [each.getMessage() for each in log.records if each.levelname == "ERROR"] == list(
                 done.problems
