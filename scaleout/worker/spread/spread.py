@@ -165,8 +165,6 @@ class Spread(Pipeline):
 
     def _give(self) -> None:
         """Give helpers as much as they have room for."""
-        if self._place is not Place.HELPERS:
-            return
         # Few enough for each helper to have its share of the line.
         size = self._sizing.size(self._config.goes_on_below // (AT_HAND * max(1, self._crew.size)))
         while self._is_due(size) and (helper := self._crew.least_loaded()) is not None:
@@ -175,12 +173,14 @@ class Spread(Pipeline):
             helper.give(batch)
         if not self._line.waiting:
             self._has_waited = self._coalesce_s == 0
-        elif self._coalescing is None and not self._has_waited:
+        elif self._coalescing is None and not self._has_waited and self._place is Place.HELPERS:
             self._coalescing = self._loop.call_later(self._coalesce_s, self._stop_waiting)
 
     def _is_due(self, size: int) -> bool:
         line = self._line
-        return line.has_again or line.waiting >= size or (line.waiting > 0 and self._has_waited)
+        if line.has_again or self._place is not Place.HELPERS:
+            return line.has_again
+        return line.waiting >= size or (line.waiting > 0 and self._has_waited)
 
     def _stop_waiting(self) -> None:
         self._coalescing = None
@@ -215,8 +215,8 @@ class Spread(Pipeline):
             try:
                 self._book_batch(batch)
             finally:
+                self._line.drop_first()
                 outbox.let_go()
-            self._line.drop_first()
         if self._place is Place.RETURNING and not self._line.is_given:
             self._return()
         if self._line.is_empty:

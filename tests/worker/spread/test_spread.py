@@ -431,6 +431,27 @@ def test_to_helpers_and_back_in_order(
     assert [message.partition(",")[0] for message in caplog.messages] == ["2 processors", "no processors"]
 
 
+def test_helpers_that_die_on_the_way_back(spread_desk: MakeDesk, run: Run, stand_ins: Any) -> None:
+    async def scenario() -> None:
+        desk = spread_desk(SAME, processors="auto")
+        observe(desk, 1)
+        await settle()
+        desk.receive_numbers(*range(3))
+        await stand_ins.until_given()
+        observe(desk, 0)
+        desk.receive_numbers(3)
+        stand_ins[0].die()
+        await settle()
+        assert desk.results == []
+        while stand_ins[-1].given:
+            stand_ins[-1].answer()
+        assert desk.results == [0, 1, 2, 3]
+        assert len(stand_ins) == 2
+        await desk.drain()
+
+    run(scenario())
+
+
 def test_helpers_are_booked_behind_what_the_worker_was_slow_with(
     spread_desk: MakeDesk, run: Run, stand_ins: Any
 ) -> None:
