@@ -16,8 +16,8 @@ from itertools import groupby
 from operator import itemgetter
 
 from scaleout.core.frames import Kind
-from scaleout.core.splice import align
-from scaleout.worker.handover.overlap import DISTINCT, LONGEST_EVIDENCE, Overlap
+from scaleout.core.splice import Alignment, align, matched
+from scaleout.worker.handover.overlap import DISTINCT, ENOUGH, LONGEST_EVIDENCE, Overlap
 from scaleout.worker.handover.patience import ORPHAN_PATIENCE_S, Patience
 from scaleout.worker.handover.recognition import Recognition
 from scaleout.worker.handover.shadow import LONGEST_CUT_S, MAX_TAIL, Tail
@@ -66,6 +66,8 @@ class Shadowing:
         self._complete_since = math.inf
         """By the clock that stands still under backpressure."""
         self._paused_since = math.inf
+        self._enough = ENOUGH
+        """As many messages in common have been enough for the cut."""
         self._has_given_up = False
         """Whether there is no hope of an alignment."""
         self._asides: list[tuple[int, Callable[[], None]]] = []
@@ -149,6 +151,16 @@ class Shadowing:
         if is_last:
             self._complete_since = min(self._complete_since, self._patience.clock_s)
 
+    def _align(self, minimum: int) -> Alignment:
+        """Find the place, by so many messages in common; after a break, those before it count as well."""
+        overlap, tail = self._overlap, self._tail
+        found = overlap.align(minimum)
+        if found.position is None and self._before_break and 0 < len(tail) < minimum:
+            of_tail, _ = matched([*self._before_break, *tail.hashes], overlap.shadow.hashes)
+            if len(of_tail) >= minimum:
+                return overlap.align(len(tail))
+        return found
+
     # While the giver delivers
 
     def has_enough(self) -> bool:
@@ -157,10 +169,11 @@ class Shadowing:
         overlap, patience, now = self._overlap, self._patience, self._loop.time()
         overlap.drop_delivered()
         minimum = patience.minimum(now, overlap.shadow.total)
-        found = overlap.align(minimum)
+        found = self._align(minimum)
         is_known = found.position is not None or overlap.is_behind(found, minimum)
         if is_known:
             overlap.is_known = True
+            self._enough = minimum
             self._forget_old_evidence()
         elif patience.are_past_opening(now) and overlap.reconcile(minimum):
             is_known = True
@@ -241,8 +254,8 @@ class Shadowing:
         if not len(tail):
             self.place = Place.FOUND if self._heard or not overlap.shadow.messages else Place.GUESSED
             return
-        minimum = self._patience.minimum(self._loop.time(), overlap.shadow.total)
-        found = overlap.align(min(minimum, max(DISTINCT, len(tail))))
+        minimum = min(self._enough, self._patience.minimum(self._loop.time(), overlap.shadow.total))
+        found = self._align(min(minimum, max(DISTINCT, len(tail))))
         waited_s = self._patience.clock_s - self._complete_since
         if found.position is not None:
             self._drop(overlap.shadow.take(found.position))

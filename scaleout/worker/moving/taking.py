@@ -112,7 +112,7 @@ class Taking:
             self._early.append(command)
             return
         for shadowing, hashes in zip(self._shadowings, command.tails, strict=False):
-            shadowing.hear_giver(hashes, command.is_last)
+            shadowing.hear_giver(hashes if self._is_spliced else b"", command.is_last)
         if command.is_last:
             self._last = command
             self._look()
@@ -192,7 +192,7 @@ class Taking:
         self._feed.come_first()
         begun = [each for each in self._shadowings if each.has_begun]
         unknown = [each for each in begun if not (self._is_spliced and each.place is Place.FOUND)]
-        if not all(each.is_empty for each in unknown):
+        if any(each.place is Place.GUESSED or not each.is_empty for each in unknown):
             self._log.warning("moved here without knowing where the worker before had come to: uncertain")
             self._inlet.note_uncertain()
         for shadowing in unknown:

@@ -78,6 +78,7 @@ class Server:
         streams: how many; each has every so-manieth number.
         look_alikes: how many messages between two with a number are all the same.
         differs: whether messages hold their connection's number.
+        by_connection: over how many connections of an endpoint the streams are spread.
     """
 
     def __init__(
@@ -88,6 +89,7 @@ class Server:
         streams: int = 1,
         look_alikes: int = 0,
         differs: bool = False,
+        by_connection: int = 1,
     ) -> None:
         self.loop = asyncio.get_running_loop()
         self.start = self.loop.time()
@@ -97,11 +99,12 @@ class Server:
         self.look_alikes = look_alikes
         self.differs = differs
         self.connections: list[Connection] = []
-        self.dials = 0
+        self.by_connection = by_connection
+        self.uris: list[str] = []
 
-    async def dial(self, endpoint: Endpoint, member: int) -> FeedConnection:
-        number = self.dials
-        self.dials += 1
+    async def dial(self, endpoint: Endpoint, member: int, uri: str) -> FeedConnection:
+        number = len(self.uris)
+        self.uris.append(uri)
         plan = self.plans[min(number, len(self.plans) - 1)]
         await asyncio.sleep(plan.opens_in)
         if plan.refused:
@@ -111,6 +114,10 @@ class Server:
         self.loop.call_later(plan.lives, connection.peer.lose)
         connection.bring([msgspec.json.encode({"hello": number}).decode()] * plan.greetings)
         return connection.peer.connection
+
+    def streams_of(self, number: int) -> int:
+        """Which of an endpoint's connections brings this message."""
+        return number % self.streams * self.by_connection // self.streams
 
     def text(self, number: int, connection: int) -> str:
         if number % (self.look_alikes + 1):
@@ -129,6 +136,8 @@ class Server:
             for each in self.connections:
                 lag = each.plan.lag
                 due = list(range(*(bisect_right(self.times, at - self.start - lag) for at in (since, now))))
+                if self.by_connection > 1:  # an endpoint's connections have the streams in turn
+                    due = [n for n in due if self.streams_of(n) == each.number % self.by_connection]
                 if each.plan.order:
                     due.sort(key=lambda n: (-(n % self.streams), n))
                 each.bring([self.text(number, each.number) for number in due])
@@ -163,7 +172,7 @@ class Door:
         self._member = member
 
     async def dial(self, endpoint: Endpoint, **keys: Any) -> FeedConnection:
-        return await self._server.dial(endpoint, self._member)
+        return await self._server.dial(endpoint, self._member, keys["uri"])
 
 
 class Pipe:
