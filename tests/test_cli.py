@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import stat
 import subprocess
 from collections.abc import Callable
@@ -11,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from scaleout.control.commands import SUBCOMMANDS
 from scaleout.errors import SimulatorError, WorkerError
 from scaleout.simulator import SimulatorConfig, SimulatorProcess
 
@@ -61,8 +63,8 @@ def test_what_fails_is_one_line_and_code_1(
 def test_help_names_every_command(invoke: Invoke) -> None:
     code, out, _ = invoke("--help")
     assert code == 0
-    for command in ("run", "check", "simulate", "deadletters"):
-        assert command in out
+    for command in ("run", "check", "simulate", "deadletters", *SUBCOMMANDS):
+        assert re.search(rf"^ {{4}}{command}\b", out, re.MULTILINE)
 
 
 def test_check_shows_what_would_run(tmp_path: Path, invoke: Invoke) -> None:

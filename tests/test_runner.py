@@ -10,6 +10,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import msgspec
 import psutil
 import pytest
 
@@ -38,6 +39,27 @@ def test_serve_in_a_plain_asyncio_loop(tmp_path: Path) -> None:
     assert summary.totals.delivered == 500
     assert len((tmp_path / "out.jsonl").read_bytes().splitlines()) == 500
     assert summary.to_mapping()["version"] == 1
+
+
+def test_serve_follows_its_configuration_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)  # paths of sockets are short
+    socket = Path("s")
+
+    async def main() -> scaleout.Summary:
+        async with Simulator(SimulatorConfig(endpoints=2, rate=2_000)) as simulator:
+            both = config_for(simulator, tmp_path / "out.jsonl", control="s")
+            one = msgspec.structs.replace(both, endpoints=both.endpoints[:1])
+            running = asyncio.create_task(scaleout.serve(one, reload=lambda: both))
+            while not socket.exists():  # noqa: ASYNC110  # a file says nothing
+                await asyncio.sleep(0.02)
+            run = scaleout.Control("s")
+            done = await asyncio.to_thread(run.reload)
+            assert (done.source, done.added) == ("the configuration", (both.endpoints[1].name,))
+            await asyncio.to_thread(run.drain)
+            return await running
+
+    summary = asyncio.run(asyncio.wait_for(main(), 30))
+    assert summary.balanced and len(summary.endpoints) == 2
 
 
 def test_cancelling_serve_drains(tmp_path: Path) -> None:
