@@ -11,6 +11,7 @@ from typing import NoReturn
 
 from bench import reconnect, report
 from bench.cases import CASES
+from bench.days import command as days
 from bench.measure import BenchError, choose_cores, describe_cores, measure
 from scaleout.errors import SimulatorError
 
@@ -24,6 +25,10 @@ QUICK_ROUNDS, QUICK_SECONDS = 3, 2.0
 
 def main(argv: Sequence[str] | None = None) -> NoReturn:
     """Run what is asked for; exits with 1 where a side failed or miscounted, 2 where a peer is missing."""
+    argv = sys.argv[1:] if argv is None else argv
+    if list(argv[:1]) == [days.NAME]:
+        days.main(argv[1:], RESULTS)
+        sys.exit(0)
     arguments = _parser().parse_args(argv)
     missing = [peer for peer in PEERS if importlib.util.find_spec(peer) is None]
     if missing:
@@ -71,7 +76,10 @@ def _tell(line: str) -> None:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="python -m bench", description="Measure scaleout beside its peers.", allow_abbrev=False
+        prog="python -m bench",
+        description="Measure scaleout beside its peers.",
+        epilog="A simulation with options of its own, of placements on synthetic days: python -m bench days --help",
+        allow_abbrev=False,
     )
     parser.add_argument("cases", nargs="*", choices=[[], *ALL], metavar="CASE", help=", ".join(ALL))
     parser.add_argument("--quick", action="store_true", help="few short rounds: a look, not a figure")

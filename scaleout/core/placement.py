@@ -43,16 +43,20 @@ OVERDUE_S = 60.0
 """A move of which nothing is seen or heard for so long is no longer counted on."""
 
 
+SETTLED = 0.05
+"""What excess is enough for a worker that has just been relieved: what is left of it has to last to be acted on."""
+
+
 class Limits(Struct, frozen=True):
     """When endpoints are moved, and how many."""
 
-    tolerance: float = 0.03
+    tolerance: float = 0.025
     """How far above its share a worker may stay for good, in shares."""
-    swings: float = 2.0
+    swings: float = 3.0
     """How many standard deviations of a worker's own swings are let be besides."""
-    patience: float = 0.3
-    """What is above that adds up to so many shares times seconds before anything is moved: 30 % for a second,
-    3 % for ten."""
+    patience: float = 0.2
+    """What is above that adds up to so many shares times seconds before anything is moved: 20 % for a second,
+    2 % for ten."""
     at_once: int = 8
     """Moves that run at the same time."""
     per_minute: int = 60
@@ -170,12 +174,13 @@ class Planner:
             yield [self._step(board, subject, source, target, why)]
         for source in sorted(pressed, key=board.excess, reverse=True):
             ahead = self._pressure.ahead(board.workers[source])
-            while board.excess(source) + ahead > self.limits.tolerance:
+            enough = self.limits.tolerance
+            while board.excess(source) + ahead > enough:
                 choice = choose(board, source, self.limits.costs, ahead)
                 if choice is None:
                     break
                 yield self._steps(board, source, choice)
-                ahead = 0.0
+                ahead, enough = 0.0, max(enough, SETTLED)
             self._pressure.calm(board.workers[source])
 
     def _steps(self, board: Board, source: int, choice: Choice) -> list[_Step]:
