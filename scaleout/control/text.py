@@ -20,14 +20,18 @@ def status_text(status: Status, now: float) -> str:
         status: of the run.
         now: Unix time in seconds.
     """
-    parts = [
-        _endpoints_table(status.endpoints, now) if status.endpoints else "no endpoints",
-        _workers_table(status.workers),
-        totals_text(status.totals),
-    ]
-    if status.recent_moves:
-        parts.append(_moves(status, now))
-    return "\n\n".join(parts)
+    return "\n\n".join([_endpoints_table(status.endpoints, now), *_run_in_parts(status, now)])
+
+
+def screen_text(status: Status, now: float) -> str:
+    """The same with what there may be more of than a screen has room for at the end."""
+    return "\n\n".join([*_run_in_parts(status, now), _endpoints_table(status.endpoints, now)])
+
+
+def _run_in_parts(status: Status, now: float) -> list[str]:
+    """What concerns the whole run."""
+    moves = [_moves(status, now)] if status.recent_moves else []
+    return [_workers_table(status.workers), totals_text(status.totals), *moves]
 
 
 def status_line(status: Status) -> str:
@@ -44,6 +48,8 @@ def status_line(status: Status) -> str:
 
 
 def _endpoints_table(endpoints: Sequence[EndpointView], now: float) -> str:
+    if not endpoints:
+        return "no endpoints"
     rows = [
         (
             printable(each.name),

@@ -8,7 +8,7 @@ import pytest
 from msgspec.structs import replace
 
 from scaleout.control.messages import Reloaded
-from scaleout.control.text import age, move_text, reload_text, status_line, status_text
+from scaleout.control.text import age, move_text, reload_text, screen_text, status_line, status_text
 from scaleout.control.views import EndpointView, MoveView, Status, WorkerView
 
 TOTALS = {"received": 12_345, "delivered": 12_000, "filtered": 0, "in_flight": 345, "bytes": 99}
@@ -32,6 +32,12 @@ def test_a_status(status: Status) -> None:
     assert lines[4] == "worker state endpoints msg/s busy received CPU lag backlog restarts"
     assert lines[6] == "worker 1 ready 1 12.3k 87 % 12,345 3.2 s 4 ms 2.0 KiB 2"
     assert lines[8:] == ["12,345 messages received · 12,000 delivered · 345 in flight"]
+
+
+def test_a_status_on_a_screen(status: Status) -> None:
+    lines = [" ".join(line.split()) for line in screen_text(status, 1_012.5).splitlines()]
+    assert lines[2].startswith("worker 1 ready") and lines[-1].startswith("btc 1 live")
+    assert sorted(lines) == sorted(lines_of(status))
 
 
 def test_a_run_without_endpoints(status: Status) -> None:

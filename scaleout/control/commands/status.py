@@ -15,7 +15,7 @@ from scaleout.arguments import number
 from scaleout.control.client import Control
 from scaleout.control.commands.common import add_common, control_of, show
 from scaleout.control.commands.screen import screen
-from scaleout.control.text import status_line, status_text, totals_text
+from scaleout.control.text import screen_text, status_line, status_text, totals_text
 from scaleout.control.views import Status
 
 EVERY_S = 1.0
@@ -78,4 +78,4 @@ def _painter(as_json: bool) -> Iterator[Callable[[Status], None]]:
         yield lambda status: streams.show(write(status), sys.stdout)
         return
     with screen(sys.stdout) as paint:
-        yield lambda status: paint(status_text(status, time.time()))
+        yield lambda status: paint(screen_text(status, time.time()))

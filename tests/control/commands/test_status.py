@@ -65,4 +65,4 @@ def test_watched_on_a_terminal(control: Any, invoke: Invoke, monkeypatch: pytest
     assert out.startswith("\x1b[?1049h") and "no endpoints" in out
     painted, rest = out.split("\x1b[?1049l")
     assert "5 messages received" in painted
-    assert rest.splitlines()[-1] == "5 messages received", "the last status stays on the terminal"
+    assert "5 messages received" in rest, "the last status stays on the terminal"
