@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NoReturn
 
-from bench import reconnect, report
+from bench import moving, reconnect, report
 from bench.cases import CASES
 from bench.days import command as days
 from bench.measure import BenchError, choose_cores, describe_cores, measure
@@ -17,7 +17,7 @@ from scaleout.errors import SimulatorError
 
 RESULTS = Path(__file__).parent / "results"
 PEERS = ("picows",)
-ALL = [*CASES, reconnect.NAME]
+ALL = [*CASES, reconnect.NAME, moving.NAME]
 
 ROUNDS, SECONDS = 5, 6.0
 QUICK_ROUNDS, QUICK_SECONDS = 3, 2.0
@@ -45,11 +45,14 @@ def main(argv: Sequence[str] | None = None) -> NoReturn:
         doubtful = [
             _run(name, rounds, seconds, arguments.connections, arguments.results)
             for name in names
-            if name != reconnect.NAME
+            if name in CASES
         ]
         if reconnect.NAME in names:
             count = reconnect.QUICK_COUNT if arguments.quick else reconnect.COUNT
             path = reconnect.run(rounds, count, arguments.results, _tell)
+            print(f"bench: wrote {path}", file=sys.stderr)
+        if moving.NAME in names:
+            path = moving.run(rounds, seconds, arguments.results, _tell)
             print(f"bench: wrote {path}", file=sys.stderr)
     except (BenchError, SimulatorError) as error:
         print(f"bench: {error}", file=sys.stderr)
