@@ -40,7 +40,9 @@ class Choice(Struct):
     back: Subject | None = None
 
 
-def choose(board: Board, source: int, costs: Costs, ahead: float = 0.0) -> Choice | None:
+def choose(
+    board: Board, source: int, costs: Costs, ahead: float = 0.0, *, may_exchange: bool = True
+) -> Choice | None:
     """The best move away from a worker that has too much.
 
     Args:
@@ -48,6 +50,7 @@ def choose(board: Board, source: int, costs: Costs, ahead: float = 0.0) -> Choic
         source: index of the worker.
         costs: what a move must be worth.
         ahead: what the worker will soon have besides, in shares.
+        may_exchange: whether there is room for two moves.
 
     Returns:
         The move, or an exchange; None: nothing is worth it.
@@ -59,7 +62,7 @@ def choose(board: Board, source: int, costs: Costs, ahead: float = 0.0) -> Choic
         for subject in _near(board.members(source), _wanted(board, source, target, ahead))
         if (choice := _move(board, source, target, subject, costs, ahead)) is not None
     ]
-    if not moves:
+    if not moves and may_exchange:
         moves = [
             choice for target in targets[:2] for choice in _exchanges(board, source, target, costs, ahead)
         ]

@@ -172,11 +172,13 @@ class Planner:
             )
             why = f"away from others of {subject.apart}"
             yield [self._step(board, subject, source, target, why)]
+        limits = self.limits
+        may_exchange = min(limits.at_once, limits.per_minute) >= 2
         for source in sorted(pressed, key=board.excess, reverse=True):
             ahead = self._pressure.ahead(board.workers[source])
-            enough = self.limits.tolerance
+            enough = limits.tolerance
             while board.excess(source) + ahead > enough:
-                choice = choose(board, source, self.limits.costs, ahead)
+                choice = choose(board, source, limits.costs, ahead, may_exchange=may_exchange)
                 if choice is None:
                     break
                 yield self._steps(board, source, choice)

@@ -15,7 +15,7 @@ from msgspec import Struct
 
 AVERAGE_HALF_LIFE_S = 60.0
 SWING_HALF_LIFE_S = 240.0
-FIRST_SWING = 0.06
+FIRST_SWING = 0.03
 """What is taken for the swing until it has been seen."""
 FIRST_SWING_S = 10.0
 """For how long of seeing that guess counts."""
