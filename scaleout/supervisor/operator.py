@@ -115,6 +115,8 @@ class Operator:
 
     async def _pause(self, status: EndpointStatus) -> None:
         _check_not_ended(status)
+        if status.state is EndpointState.PAUSED:
+            raise ControlError("it is paused already")
         await self._changes.pause(status.slot)
 
     async def _resume(self, names: Sequence[str]) -> tuple[str, ...]:

@@ -161,8 +161,10 @@ def test_removed_and_paused(run: Run) -> None:
         assert await desk.refused(control.Pause(endpoints=("b", "d"))) == "there is no endpoint 'd'"
         assert await desk.refused(control.Remove(endpoints=())) == "which endpoints? there is no name"
         assert desk.changes.asked[3:] == [], "with one of them unknown, nothing is done"
-        desk.changes.problem = "b is paused already"
-        assert await desk.refused(control.Pause(endpoints=("b",))) == "b: b is paused already"
+        desk.changes.problem = "no"
+        assert await desk.refused(control.Pause(endpoints=("b",))) == "b: no"
+        desk.states(*[EndpointState.PAUSED] * 3)
+        assert await desk.refused(control.Pause(endpoints=("b",))) == "b: it is paused already"
 
     run(scenario())
 
