@@ -49,7 +49,7 @@ def markdown(result: Report) -> str:
             "Load of the most loaded worker over the mean; traffic that changes its worker, of all traffic.",
             "",
             f"| policy | median | 99 % of the day | worst | up to {GOAL} | moves an hour | traffic moved an hour "
-            "| a plan takes | at most |",
+            "| CPU time of a plan | at most |",
             "|---|---|---|---|---|---|---|---|---|",
             *(_row(WHAT[name], each) for name, each in result.figures.items()),
         ]

@@ -37,7 +37,7 @@ class Figures(Struct, frozen=True):
     moved_per_hour: float
     """Part of the traffic that changes its worker in an hour."""
     planning_median_s: float | None
-    """Of one plan; None: it doesn't plan."""
+    """CPU time of one plan; None: it doesn't plan."""
     planning_worst_s: float | None
     hours: list[Hour]
 

@@ -41,7 +41,7 @@ class Settings(Struct, frozen=True):
     burst: tuple[float, float] = (2.0, 8.0)
     ceiling: float = 0.8
     """The highest a burst goes, in mean loads of a worker."""
-    sudden: float = 0.1
+    sudden: float = 0.02
     """The part of bursts that is there from one moment to the next."""
     crowds_per_hour: float = 0.25
     """Of all endpoints of a host."""

@@ -50,7 +50,7 @@ SETTLED = 0.05
 class Limits(Struct, frozen=True):
     """When endpoints are moved, and how many."""
 
-    tolerance: float = 0.025
+    tolerance: float = 0.02
     """How far above its share a worker may stay for good, in shares."""
     swings: float = 3.0
     """How many standard deviations of a worker's own swings are let be besides."""
@@ -177,7 +177,7 @@ class Planner:
         for source in sorted(pressed, key=board.excess, reverse=True):
             ahead = self._pressure.ahead(board.workers[source])
             enough = limits.tolerance
-            while board.excess(source) + ahead > enough:
+            while board.excess(source) > max(enough - ahead, 0.0):
                 choice = choose(board, source, limits.costs, ahead, may_exchange=may_exchange)
                 if choice is None:
                     break

@@ -20,8 +20,8 @@ FIRST_SWING = 0.03
 FIRST_SWING_S = 10.0
 """For how long of seeing that guess counts."""
 LONGEST_STEP_S = 60.0
-AHEAD = 0.3
-"""What a rise is expected to add: this part of what it has brought above the average, about that of 26 s."""
+RISE_HALF_LIFE_S = 20.0
+"""What a worker's excess is above its average of so recent a time is a rise, and soon comes once more."""
 
 
 class Gauge(Struct):
@@ -30,10 +30,13 @@ class Gauge(Struct):
     excess: float
     mark: int
     average: float
+    recent: float = 0.0
+    """A shorter average."""
     above: float = FIRST_SWING**2 / 2
     """Mean square of what it is above its average by."""
     below: float = FIRST_SWING**2 / 2
     average_weight: float = 0.0
+    recent_weight: float = 0.0
     swing_weight: float = 1.0 - 2.0 ** (-FIRST_SWING_S / SWING_HALF_LIFE_S)
     ahead: float = 0.0
     """What its excess will soon be higher by, as it rises."""
@@ -79,19 +82,20 @@ class Pressure:
         are_others = self._gauges.keys() != set(workers)
         average_part = 1.0 - 2.0 ** (-step / AVERAGE_HALF_LIFE_S)
         swing_part = 1.0 - 2.0 ** (-step / SWING_HALF_LIFE_S)
+        recent_part = 1.0 - 2.0 ** (-step / RISE_HALF_LIFE_S)
         gauges, self._gauges = self._gauges, {}
         found = []
         for at, worker in enumerate(workers):
             excess = excesses[at]
             gauge = gauges.get(worker)
             if gauge is None:
-                gauge = Gauge(excess, marks[at], excess)
+                gauge = Gauge(excess, marks[at], excess, excess)
             elif step:
                 if are_others or marks[at] != gauge.mark:
-                    gauge.average += excess - gauge.excess
-                self._learn(gauge, excess, average_part, swing_part)
+                    _shift(gauge, excess)
+                self._learn(gauge, excess, average_part, recent_part, swing_part)
                 allowed = self._swings * gauge.swing
-                gauge.ahead = AHEAD * max(excess - gauge.average - allowed, 0.0)
+                gauge.ahead = max(excess - gauge.recent - allowed, 0.0)
                 gauge.sum += (excess + gauge.ahead - self._allowance - allowed) * step
                 gauge.sum = min(max(gauge.sum, 0.0), 2 * self._patience)
             gauge.excess, gauge.mark = excess, marks[at]
@@ -104,7 +108,7 @@ class Pressure:
         """A worker's endpoints are others by a move: what that makes of its excess is no swing."""
         gauge = self._gauges.get(worker)
         if gauge is not None:
-            gauge.average += excess - gauge.excess
+            _shift(gauge, excess)
             gauge.excess, gauge.mark = excess, mark
 
     def calm(self, worker: int) -> None:
@@ -118,12 +122,22 @@ class Pressure:
         return gauge.ahead if gauge is not None else 0.0
 
     @staticmethod
-    def _learn(gauge: Gauge, excess: float, average_part: float, swing_part: float) -> None:
+    def _learn(
+        gauge: Gauge, excess: float, average_part: float, recent_part: float, swing_part: float
+    ) -> None:
         off = excess - gauge.average
         gauge.average_weight += (1.0 - gauge.average_weight) * average_part
         gauge.average += off * average_part / gauge.average_weight
+        gauge.recent_weight += (1.0 - gauge.recent_weight) * recent_part
+        gauge.recent += (excess - gauge.recent) * recent_part / gauge.recent_weight
         gauge.swing_weight += (1.0 - gauge.swing_weight) * swing_part
         part = swing_part / gauge.swing_weight
         above, below = (off * off, 0.0) if off > 0 else (0.0, off * off)
         gauge.above += (above - gauge.above) * part
         gauge.below += (below - gauge.below) * part
+
+
+def _shift(gauge: Gauge, excess: float) -> None:
+    """The excess is another one because the endpoints are."""
+    gauge.average += excess - gauge.excess
+    gauge.recent += excess - gauge.excess
