@@ -338,11 +338,6 @@ class Session:
         return self._links.first is not None and self._links.first.connection.is_held
 
     @property
-    def messages(self) -> int:
-        """Data messages that its connection has brought."""
-        return self._links.first.messages if self._links.first is not None else 0
-
-    @property
     def cursor(self) -> CursorMark | None:
         """How far it has come."""
         return self._resume.mark if self._resume is not None else None

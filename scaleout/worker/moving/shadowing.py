@@ -16,7 +16,7 @@ from itertools import groupby
 from operator import itemgetter
 
 from scaleout.core.frames import Kind
-from scaleout.core.splice import Alignment, align, matched
+from scaleout.core.splice import Alignment, align, matched, meeting
 from scaleout.worker.handover.overlap import DISTINCT, ENOUGH, LONGEST_EVIDENCE, Overlap
 from scaleout.worker.handover.patience import ORPHAN_PATIENCE_S, Patience
 from scaleout.worker.handover.recognition import Recognition
@@ -175,7 +175,7 @@ class Shadowing:
             overlap.is_known = True
             self._enough = minimum
             self._forget_old_evidence()
-        elif patience.are_past_opening(now) and overlap.reconcile(minimum):
+        elif patience.are_past_opening(now) and self._reconcile(minimum):
             is_known = True
         elif not overlap.shadow.messages and patience.are_silent(now):
             self._forget_all()
@@ -183,6 +183,17 @@ class Shadowing:
         self._make_room()
         overlap.forget_older(patience.horizon_s)
         return is_known or self._is_hopeless()
+
+    def _reconcile(self, minimum: int) -> bool:
+        """Take out of both what both have brought, in whatever order, if they are seen to be one feed."""
+        if not self._overlap.is_mixed:
+            # What the giver delivered just before it was noted may stand behind what it delivered just after.
+            shadow, tail = self._overlap.shadow, self._tail.hashes
+            met = meeting(tail[len(tail) // 2 :], shadow.hashes[shadow.context :])
+            if met.messages < minimum:
+                return False
+            self._drop(shadow.take(shadow.context + met.in_shadow))
+        return self._overlap.reconcile(minimum)
 
     def _forget_old_evidence(self) -> None:
         if not self._overlap.is_mixed:

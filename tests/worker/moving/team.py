@@ -213,6 +213,11 @@ class Team:
         taker.send(Abandon(move))
         await taker.until(lambda: taker.results.count(Released(SLOT)) > released)
 
+    async def wait_more(self, lines: int) -> None:
+        """Wait until so many more lines are in the output."""
+        goal = len(self.lines) + lines
+        await self.members[self.owner].until(lambda: len(self.lines) >= goal)
+
     async def stop(self) -> None:
         for member in self.members:
             await member.stop()

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator
+from typing import Any
 
+import msgspec
 import pytest
 
+from scaleout.config import Endpoint
 from scaleout.core.lifecycle import EndpointState
 from scaleout.core.wire import (
     Abandon,
@@ -44,8 +47,7 @@ async def begin_move(world: World, *, until_cut: bool = True) -> tuple[Member, M
     giver, taker = world.owner, world.hire()
     offered = await world.offer(taker)
     assert offered is not None
-    world.taker = taker
-    taker.send(Take(world.move, world.assignment, offered.groups))
+    world.have_taken(taker, offered)
     await world.until(lambda: taker.find(CutWanted, world.move))
     if until_cut:
         giver.send(Cut(world.move))
@@ -60,7 +62,7 @@ def test_an_endpoint_is_let_go_and_comes_back(processor: str) -> None:
         owner = world.owner
         for round_ in range(1, 3):
             owner.send(Release(0))
-            await world.until(lambda round_=round_: owner.results.count(Released(0)) == round_)
+            await world.until_released(owner, round_)
             assert isinstance(owner.results[-1], Released)
             owner.check_books()
             connection = world.server.connections[-1]
@@ -75,7 +77,7 @@ def test_an_endpoint_is_let_go_and_comes_back(processor: str) -> None:
         changes = [each for each in owner.reports if isinstance(each, StateChange)]
         assert changes[-1].connects == 3
 
-    keys = {"processor": processor} if processor else {}
+    keys: dict[str, Any] = {"processor": processor} if processor else {}
     world = tell(steady(100, 20), [Plan()], story, **keys)
     got = world.numbered()
     assert got == sorted(set(got))
@@ -243,9 +245,7 @@ def test_a_taker_whose_processor_is_missing_says_so() -> None:
     tell(steady(100, 20), [Plan()], story)
 
 
-def _without_processor(world: World) -> object:
-    import msgspec
-
+def _without_processor(world: World) -> Endpoint:
     return msgspec.structs.replace(world.endpoint, processor="no_such_module:f")
 
 
@@ -253,12 +253,10 @@ def test_a_takers_connection_is_a_spare_until_it_goes_live() -> None:
     async def story(world: World) -> None:
         await asyncio.sleep(1)
         giver, taker = world.owner, world.hire()
-        taker.worker._permits.limit(("feed.test",))
         offered = await world.offer(taker)
         assert offered is not None
         taker.worker._permits.limit(("feed.test",))
-        world.taker = taker
-        taker.send(Take(world.move, world.assignment, offered.groups))
+        world.have_taken(taker, offered)
         await world.until(lambda: any(isinstance(each, Ask) for each in taker.reports))
         (ask,) = (each for each in taker.reports if isinstance(each, Ask))
         assert ask.is_spare

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from scaleout.config import Cursor
+from scaleout.config import Backoff, Cursor, Heartbeat
 from scaleout.core.lifecycle import EndpointState
 from tests.worker.moving.team import untouched_logging
 from tests.worker.moving.world import Plan, Server, World, play
@@ -145,6 +145,26 @@ def test_numbers_go_on(keys: dict[str, Any], shifts: tuple[float, float]) -> Non
         assert [member.count(field) for member in world.members] == [0, 0], field
 
 
+@pytest.mark.parametrize("shifts", [(0.0, 0.0), (0.0, 0.3), (0.3, 0.0)])
+@pytest.mark.parametrize("given_up", [False, True])
+def test_heartbeats_that_are_numbered_leave_no_gaps(given_up: bool, shifts: tuple[float, float]) -> None:
+    async def story(world: World) -> None:
+        await asyncio.sleep(2)
+        taker = world.hire()
+        for _ in range(3):
+            await world.move_to(taker, "aligned" if given_up else "")
+            taker = taker if given_up else next(each for each in world.members if each is not world.owner)
+            await asyncio.sleep(0.5)
+
+    plans = [Plan(lag=shifts[n % 2]) for n in range(8)]
+    keys = {"sequence": "n", "heartbeat": Heartbeat(match={"type": "heartbeat"})}
+    world = tell(steady(200, 30), plans, story, of={"heartbeats": 3}, **keys)
+    got = world.numbered()
+    assert got == [n for n in range(got[0], got[-1] + 1) if n % 3]
+    for field in ("gaps", "missed", "repeats", "backwards"):
+        assert [member.count(field) for member in world.members] == [0, 0], field
+
+
 def test_a_gap_while_the_giver_is_cut_is_found_once() -> None:
     async def story(world: World) -> None:
         await asyncio.sleep(2)
@@ -185,11 +205,6 @@ def test_an_endpoint_that_is_not_connected_moves() -> None:
         assert await world.move_to(world.hire())
         await asyncio.sleep(1)
 
-    world = tell(steady(100, 60), [Plan(refused=True), Plan()], story, backoff=_slow_backoff())
+    slow = Backoff(initial=1000.0, maximum=1000.0)
+    world = tell(steady(100, 60), [Plan(refused=True), Plan()], story, backoff=slow)
     assert world.numbered()
-
-
-def _slow_backoff() -> Any:
-    from scaleout.config import Backoff
-
-    return Backoff(initial=1000.0, maximum=1000.0)

@@ -34,6 +34,7 @@ from scaleout.core.wire import (
     GoLive,
     Keep,
     MoveFailed,
+    NumbersMark,
     Offer,
     Offered,
     Release,
@@ -78,6 +79,7 @@ class Server:
         streams: how many; each has every so-manieth number.
         look_alikes: how many messages between two with a number are all the same.
         differs: whether messages hold their connection's number.
+        heartbeats: each so-manieth message is a heartbeat, numbered like the others.
         by_connection: over how many connections of an endpoint the streams are spread.
     """
 
@@ -90,6 +92,7 @@ class Server:
         look_alikes: int = 0,
         differs: bool = False,
         by_connection: int = 1,
+        heartbeats: int = 0,
     ) -> None:
         self.loop = asyncio.get_running_loop()
         self.start = self.loop.time()
@@ -100,6 +103,7 @@ class Server:
         self.differs = differs
         self.connections: list[Connection] = []
         self.by_connection = by_connection
+        self.heartbeats = heartbeats
         self.uris: list[str] = []
 
     async def dial(self, endpoint: Endpoint, member: int, uri: str) -> FeedConnection:
@@ -122,6 +126,8 @@ class Server:
     def text(self, number: int, connection: int) -> str:
         if number % (self.look_alikes + 1):
             return '{"same":1}'
+        if self.heartbeats and number % self.heartbeats == 0:
+            return f'{{"type":"heartbeat","n":{number}}}'
         message: dict[str, object] = {"n": number, "s": number % self.streams}
         if self.differs:
             message["conn"] = connection
@@ -315,6 +321,7 @@ class World:
         self.cursor: Any = None
         self.numbers: dict[Any, int] = {}
         self.has_last = False
+        self.early: list[Compare] = []
         self.uncertain = 0
 
     def hire(self) -> Member:
@@ -325,8 +332,6 @@ class World:
 
     @property
     def assignment(self) -> Assignment:
-        from scaleout.core.wire import NumbersMark
-
         numbers = NumbersMark(0, tuple(self.numbers.items())) if self.numbers else None
         return Assignment(0, self.endpoint, self.cursor, numbers)
 
@@ -340,14 +345,21 @@ class World:
         for numbers in result.numbers:
             self.numbers |= dict(numbers.expected)
         for tails in result.tails:
-            if tails.move == self.move and self.taker is not None:
-                self.taker.send(Compare(tails.move, tails.groups, tails.is_last, tails.cursor, tails.numbers))
+            if tails.move == self.move:
+                compare = Compare(tails.move, tails.groups, tails.is_last, tails.cursor, tails.numbers)
+                if self.taker is not None:
+                    self.taker.send(compare)
+                else:
+                    self.early.append(compare)
                 self.has_last = self.has_last or tails.is_last
 
     async def until(self, condition: Callable[[], object]) -> None:
         while not condition():
             self.news.clear()
             await self.news.wait()
+
+    async def until_released(self, member: Member, times: int) -> None:
+        await self.until(lambda: member.is_dead or member.results.count(Released(0)) >= times)
 
     async def begin(self) -> None:
         self.owner = self.hire()
@@ -357,6 +369,7 @@ class World:
         self.move += 1
         self.has_last = False
         self.taker = None
+        self.early = []
         giver, move = self.owner, self.move
         giver.send(Offer(move, 0))
         await self.until(lambda: giver.find(Offered, move) or giver.find(MoveFailed, move) or giver.is_dead)
@@ -373,8 +386,7 @@ class World:
         move = self.move
         if offered is None:
             return None
-        self.taker = taker
-        taker.send(Take(move, self.assignment, offered.groups))
+        self.have_taken(taker, offered)
 
         def has_failed() -> bool:
             return bool(taker.find(MoveFailed, move) or giver.find(MoveFailed, move) or taker.is_dead)
@@ -402,6 +414,14 @@ class World:
             giver.send(Release(0))
             await self.until(lambda: giver.results.count(Released(0)) > before or giver.is_dead)
         return cast(Aligned, taker.find(Aligned, move))
+
+    def have_taken(self, taker: Member, offered: Offered) -> None:
+        """Have the endpoint taken, and tell what has been delivered so far."""
+        self.taker = taker
+        taker.send(Take(self.move, self.assignment, offered.groups))
+        for compare in self.early:
+            taker.send(compare)
+        self.early = []
 
     async def undo(self, giver: Member, taker: Member) -> None:
         self.taker = None
