@@ -154,16 +154,12 @@ class Awaited(Processed):
         ended, self._ended = self._ended, []
         given_up, self._given_up = self._given_up, []
         self._adapt(ended, given_up)
-        outbox = self.books.outbox
-        outbox.hold()  # what is to be done behind a message goes out with it
-        try:
+        with self.books.in_one_batch():
             for jobs in self._deliverable(ended + given_up):
                 lot = jobs[0].lot
                 self._deliver(lot.read, jobs)
                 lot.era.pending -= len(jobs)
                 self._act_in_turn()
-        finally:
-            outbox.let_go()
         self._start()
         self._regulate()
         if not self._pending_messages:

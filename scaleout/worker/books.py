@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from itertools import chain, islice
 from types import NoneType
 from typing import cast
@@ -70,6 +71,18 @@ class Books:
         self._encoder = LineEncoder(endpoint.name, envelope)
         self.log = logger or EndpointLogger(endpoint.name, ())
         self._dead = Telling(TELL_EVERY_S)
+
+    @contextmanager
+    def in_one_batch(self) -> Iterator[None]:
+        """While the endpoint is to move, send what is posted in one batch with the hashes that belong to it."""
+        if self.tray.tails is None:
+            yield
+            return
+        self.outbox.hold()
+        try:
+            yield
+        finally:
+            self.outbox.let_go()
 
     def post(self, lines: Lines = ()) -> None:
         """Hand the tray, and lines that belong to it, to the outbox."""

@@ -98,17 +98,13 @@ class Giving:
         if self._held is not None:
             self._held.take(session, payloads, joined, kind, received_at)
             return
-        outbox = self._books.outbox
-        outbox.hold()
-        try:
+        with self._books.in_one_batch():
             session.accept(payloads, joined, kind, received_at)
             hashes = self._identify(payloads)
             if group in self._broken:
                 self._broken.discard(group)
                 hashes.insert(0, BREAK)
             self._note(group, hashes)
-        finally:
-            outbox.let_go()
 
     def begin(self, group: int) -> None:
         """Another connection was opened."""
