@@ -154,7 +154,14 @@ def launch(tmp_path: Path) -> Iterator[Launch]:
     def start(config: Mapping[str, object] | None = None, *arguments: str, **options: Any) -> Launched:
         given = list(arguments)
         if config is not None:
-            keys = {"sink": "out.jsonl", "summary": "summary.json", "view": "none", "workers": 2, **config}
+            keys = {
+                "sink": "out.jsonl",
+                "summary": "summary.json",
+                "view": "none",
+                "workers": 2,
+                "rebalance": {"enabled": False},  # where endpoints are is a test's own matter
+                **config,
+            }
             (tmp_path / "feeds.json").write_text(json.dumps(keys))
             given.insert(0, "feeds.json")
         launched.append(Launched(tmp_path, given, **options))

@@ -243,7 +243,7 @@ class StateChange(Struct, frozen=True, tag=True):
     slot: int
     state: EndpointState
     connects: int
-    """Connections opened by this worker so far."""
+    """Connections opened by this worker since it has the endpoint."""
     error: str | None
     """What went wrong last, in words."""
     stall: Stall | None = None

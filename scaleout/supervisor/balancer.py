@@ -132,15 +132,25 @@ class Balancer:
 
         await asyncio.gather(*map(make, moves))
 
-    def home_for(self, endpoint: Endpoint) -> int:
-        """The worker for an endpoint that is added."""
-        added = subject(-1, endpoint, Load(), self._measure)
+    def homes_for(self, endpoints: Sequence[Endpoint]) -> list[int]:
+        """The workers for endpoints that are added, each to the one with the least to do."""
+        added = [subject(-1 - index, each, Load(), self._measure) for index, each in enumerate(endpoints)]
         present = self._subjects()
-        filling = Filling(self.takers or [worker.id for worker in self._staff.present], [*present, added])
+        takers = self.takers or [worker.id for worker in self._staff.present]
+        filling = Filling(takers, [*present, *added])
         for each in present:
             if each.worker in filling.workers:
                 filling.add(each, each.worker)
-        return added.pinned if added.pinned in filling.workers else filling.put(added)
+        return [
+            filling.add(each, each.pinned)
+            if each.pinned is not None and each.pinned in filling.workers
+            else filling.put(each)
+            for each in added
+        ]
+
+    def home_for(self, endpoint: Endpoint) -> int:
+        """The worker for an endpoint that is added, or has lost its own."""
+        return self.homes_for((endpoint,))[0]
 
 
 def subject(

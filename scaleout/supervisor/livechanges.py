@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from msgspec import structs
 
@@ -50,6 +50,7 @@ class LiveChanges:
         moves: Moves,
         balancer: Balancer,
         budgets: Budgets,
+        on_removed: Callable[[], None],
     ) -> None:
         self._roster = roster
         self._staff = staff
@@ -57,6 +58,7 @@ class LiveChanges:
         self._moves = moves
         self._balancer = balancer
         self._budgets = budgets
+        self._on_removed = on_removed
         self._scaling = asyncio.Lock()
         self._is_number_fixed = False
 
@@ -76,8 +78,8 @@ class LiveChanges:
             raise ControlError(
                 f"no room for more names: this run has had {len(self._roster.ever):,} endpoints, start it anew"
             )
-        for endpoint in endpoints:
-            status = self._roster.add(endpoint, self._balancer.home_for(endpoint))
+        for endpoint, worker in zip(endpoints, self._balancer.homes_for(endpoints), strict=True):
+            status = self._roster.add(endpoint, worker)
             self._budgets.expect(status.slot, endpoint)
             self._duties.give(status)
             _log.info("%s is added, on worker %d", endpoint.name, status.worker)
@@ -90,6 +92,7 @@ class LiveChanges:
             self._roster.remove(slot)
             status.end()
             _log.info("%s is removed", status.endpoint.name)
+            self._on_removed()
 
     async def pause(self, slot: int) -> None:
         """Close an endpoint's connections until `unpause`.

@@ -8,7 +8,7 @@ from scaleout.config import Endpoint
 from scaleout.core.lifecycle import EndpointState
 from scaleout.supervisor.status import EndpointStatus
 
-SPARE_SLOTS = 16_384
+SPARE_SLOTS = 4096
 """Endpoints with new names that may be added while a worker process lives."""
 
 
@@ -27,11 +27,14 @@ class Roster:
         self._names = names
         self._all: dict[int, EndpointStatus] = {}
         self._present: dict[int, EndpointStatus] = {}
+        self._by_name: dict[str, EndpointStatus] = {}
+        """All that there ever were."""
         for slot, endpoint in enumerate(endpoints):
             self._enter(EndpointStatus(slot=slot, endpoint=endpoint, worker=placement[slot]))
 
     def _enter(self, status: EndpointStatus) -> None:
         self._all[status.slot] = self._present[status.slot] = status
+        self._by_name[status.endpoint.name] = status
         self._names[status.slot] = status.endpoint.name
 
     def __iter__(self) -> Iterator[EndpointStatus]:
@@ -60,7 +63,8 @@ class Roster:
 
     def find(self, name: str) -> EndpointStatus | None:
         """The endpoint of that name."""
-        return next((status for status in self._present.values() if status.endpoint.name == name), None)
+        status = self._by_name.get(name)
+        return status if status is not None and status.slot in self._present else None
 
     def of_worker(self, worker: int) -> list[EndpointStatus]:
         """Those that a worker has."""
@@ -68,7 +72,7 @@ class Roster:
 
     def add(self, endpoint: Endpoint, worker: int) -> EndpointStatus:
         """Add an endpoint whose name isn't there; one that was there before has its slot and books again."""
-        former = next((each for each in self._all.values() if each.endpoint.name == endpoint.name), None)
+        former = self._by_name.get(endpoint.name)
         slot = len(self._all) if former is None else former.slot
         status = EndpointStatus(slot=slot, endpoint=endpoint, worker=worker)
         if former is not None:

@@ -118,7 +118,13 @@ class Supervisor:
         )
         self.balancer = Balancer(config, self.endpoints, self.staff, self.moves)
         self.changes = LiveChanges(
-            self.endpoints, self.staff, self._duties, self.moves, self.balancer, self._budgets
+            self.endpoints,
+            self.staff,
+            self._duties,
+            self.moves,
+            self.balancer,
+            self._budgets,
+            self._stop_if_all_have_ended,
         )
         self.retries = Retries(config, self._slots, self._process_of, self._questions)
         aggregator.on_written = self._follow_written
@@ -296,6 +302,9 @@ class Supervisor:
         self.moves.on_owner_state(status)
         if change.streams is not None:
             self._budgets.expect(change.slot, status.endpoint)
+        self._stop_if_all_have_ended()
+
+    def _stop_if_all_have_ended(self) -> None:
         if self.endpoints.has_ended:
             self.stop("all endpoints have ended")
 

@@ -30,7 +30,6 @@ class Assigned:
         intake: the worker's.
         means: what the worker has to connect.
         on_change: called after each change of its state.
-        connects: connections that this worker has opened for the endpoint before.
         groups: the streams of each connection; None: as the endpoint asks for.
         make_gate: what each of them is shadowed by, where another worker has the endpoint.
 
@@ -47,7 +46,6 @@ class Assigned:
         means: Means,
         on_change: Callable[[Assigned], None],
         *,
-        connects: int = 0,
         groups: Sequence[Sequence[str]] | None = None,
         make_gate: Callable[[Session], Gate] | None = None,
     ) -> None:
@@ -55,7 +53,6 @@ class Assigned:
         self.slot = assignment.slot
         self.name = endpoint.name
         self._outbox = outbox
-        self._connects_before = connects
         self._known_streams: tuple[str, ...] = ()
         """What the supervisor has been told."""
         self._is_gone = False
@@ -82,17 +79,12 @@ class Assigned:
         """Connect, and stay connected."""
         self._receiving = tasks.create_task(self.feed.run(), name=self.name)
 
-    @property
-    def connects(self) -> int:
-        """Connections that this worker has opened for the endpoint so far."""
-        return self._connects_before + self.feed.connects
-
     def take_change(self) -> StateChange:
         """Its state, for the supervisor."""
         feed = self.feed
         streams = feed.streams if feed.streams is not self._known_streams else None
         self._known_streams = feed.streams
-        return StateChange(self.slot, feed.state, self.connects, feed.last_error, feed.stall, streams)
+        return StateChange(self.slot, feed.state, feed.connects, feed.last_error, feed.stall, streams)
 
     # The end
 

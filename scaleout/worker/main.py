@@ -83,7 +83,6 @@ class Worker:
         self._means = Means(Dialer(), self._permits, Random())
         self._assigned: dict[int, Assigned] = {}
         self._moves = Moves(self.report, self._release)
-        self._connects: dict[int, int] = {}
         """Connections opened for endpoints that have been let go."""
         self._helped_before_s = 0.0
         """CPU seconds of processes that helped with them."""
@@ -251,7 +250,6 @@ class Worker:
             self._intake,
             self._means,
             self._follow,
-            connects=self._connects.get(assignment.slot, 0),
             groups=groups,
             make_gate=taking.gate_of if taking is not None else None,
         )
@@ -277,7 +275,6 @@ class Worker:
         if assigned is None:
             self._outbox.put_released(slot)
             return
-        self._connects[slot] = assigned.connects
         self._moves.let_go(slot)
         assigned.stop_receiving()
         task = self._tasks.create_task(self._let_go(assigned))

@@ -62,7 +62,14 @@ def test_a_load_that_rises_tenfold_and_falls_again_is_followed_without_loss(laun
     with SimulatorProcess(
         SimulatorConfig(endpoints=8, rate=2000, changes=changes, lossless=True)
     ) as simulator:
-        run = launch({"endpoints": endpoints_of(simulator), "workers": "auto", "scaling": SCALING})
+        run = launch(
+            {
+                "endpoints": endpoints_of(simulator),
+                "workers": "auto",
+                "scaling": SCALING,
+                "rebalance": {"half_life": 2},
+            }
+        )
         run.wait_until(lambda: run.size() > 0)
         assert len(run.workers) == 1
         run.wait_until(lambda: len(run.workers) > 1, CALM_S + BUSY_S + 10)
