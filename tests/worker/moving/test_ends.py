@@ -74,8 +74,6 @@ def test_an_endpoint_is_let_go_and_comes_back(processor: str) -> None:
             assert len([each for each in owner.reports if isinstance(each, StateChange)]) == states
             owner.send(Assign((world.assignment,)))
             await asyncio.sleep(1)
-        changes = [each for each in owner.reports if isinstance(each, StateChange)]
-        assert changes[-1].connects == 3
 
     keys: dict[str, Any] = {"processor": processor} if processor else {}
     world = tell(steady(100, 20), [Plan()], story, **keys)
@@ -124,11 +122,12 @@ def test_what_the_taker_brings_is_counted_when_its_outcome_is_known() -> None:
         await asyncio.sleep(1)
         giver, taker = await begin_move(world)
         taker.send(GoLive(world.move))
-        giver.send(Release(0))
         world.owner = taker
         await asyncio.sleep(1)
+        giver.send(Release(0))
+        await world.until_released(giver, 1)
         giver.check_books()
-        assert giver.count("duplicates") == 0
+        assert 90 < giver.count("duplicates") < 110
 
     world = tell(steady(100, 20), [Plan()], story, linger=0.0)
     assert_whole(world)

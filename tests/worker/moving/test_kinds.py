@@ -185,6 +185,19 @@ def test_the_cursor_goes_along() -> None:
     assert len(uris) == 2
 
 
+def test_a_taker_that_reconnects_at_once_goes_on_from_the_givers_cursor() -> None:
+    async def story(world: World) -> None:
+        await asyncio.sleep(8.2)
+        assert await world.move_to(world.hire())
+        last = max(world.numbered())
+        world.server.connections[1].peer.lose()
+        await world.until(lambda: len(world.server.uris) == 3)
+        assert world.server.uris[2].endswith(f"?since={last}")
+
+    cursor = Cursor(field="n", parameter="since")
+    tell([n * 3.0 for n in range(10)], [Plan()], story, cursor=cursor, backoff=Backoff(initial=0.01))
+
+
 def test_overlap() -> None:
     world = tell(steady(200, 30), [Plan()], move_twice, handover="overlap")
     got = world.numbered()
