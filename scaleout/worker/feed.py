@@ -179,7 +179,7 @@ class Feed:
     @property
     def cursor(self) -> CursorMark | None:
         """How far it has come."""
-        return next((session.cursor for session in self.sessions), None)
+        return next((each.resume.mark for each in self.sessions if each.resume is not None), None)
 
     @property
     def numbers(self) -> NumbersMark | None:
@@ -191,14 +191,15 @@ class Feed:
         if self._numbering is not None:
             self._numbering.go_on_from(numbers)
         for session in self.sessions:
-            session.go_on_from(cursor)
+            if session.resume is not None and cursor is not None:
+                session.resume.mark = cursor
 
     def come_first(self) -> None:
         """It is this worker that has the endpoint, from now on."""
         self._make_gate = None
         for session in self.sessions:
             session.come_first()
-            is_asking = session.state is EndpointState.CONNECTING and not session.is_connected
+            is_asking = session.state is EndpointState.CONNECTING and session.links.first is None
             if is_asking and session in self._tasks:
                 # It may be waiting for a permit that only first connections get.
                 self._tasks[session].cancel()

@@ -14,7 +14,6 @@ from scaleout.config import Endpoint
 from scaleout.core.frames import Kind
 from scaleout.core.lifecycle import EndpointState, Stall, connection_step
 from scaleout.core.remedies import Remedy
-from scaleout.core.wire import CursorMark
 from scaleout.errors import SendError
 from scaleout.logs import EndpointLogger
 from scaleout.worker.connection import Receiver
@@ -53,6 +52,8 @@ class Session:
     Attributes:
         gate: stands between the connections and what becomes of their messages, while the endpoint moves.
         is_spare: whether another worker's connection is there that delivers.
+        links: the connections there are.
+        resume: follows the cursor, where there is one.
     """
 
     def __init__(
@@ -80,7 +81,7 @@ class Session:
         self._on_change = on_change
         self._log = logger
         self._watch = watch
-        self._resume = resume
+        self.resume = resume
         self._receive: Receiver = (resume or watch or inlet).receive
         self._producing = producing
         self._talk = Talk(endpoint)
@@ -89,7 +90,7 @@ class Session:
         if endpoint.max_invalid is not None:
             is_decoded_at_once = endpoint.backpressure == "block" and not endpoint.processors
             self._invalid = InvalidWatch(endpoint.max_invalid, is_decoded_at_once, inlet.books)
-        self._links = OpenLinks(inlet, self._standing.backoff)
+        self.links = OpenLinks(inlet, self._standing.backoff)
         self._wake = asyncio.Event()
         self._move = asyncio.Event()
         """Set to move to a fresh connection."""
@@ -105,7 +106,7 @@ class Session:
         uri = self.endpoint.uri
         if self.streams:
             uri = uri.replace("{stream}", quote(self.streams[0], safe="@,:!*"))
-        return self._resume.uri(uri) if self._resume is not None else uri
+        return self.resume.uri(uri) if self.resume is not None else uri
 
     @property
     def rng(self) -> Random:
@@ -187,12 +188,12 @@ class Session:
             self._on_change(self)
         link = Link(connection, self._talk, permit, self._note_control, self._log)
         link.deliver_to(receiver)
-        self._links.add(link)
+        self.links.add(link)
         if begins:
             if not self.is_spare:
                 link.come_first()  # it may have been a spare when it began to connect
             self._begin()
-        await link.subscribe(self.streams, self._resume.value if self._resume is not None else None)
+        await link.subscribe(self.streams, self.resume.value if self.resume is not None else None)
         return link if link.is_ready else await self._await_ending(link)
 
     def _begin(self) -> None:
@@ -205,8 +206,8 @@ class Session:
 
     def begin(self) -> None:
         """Expect messages of a connection that was opened after none was there, or is another one than before."""
-        if self._resume is not None:
-            self._resume.begin()
+        if self.resume is not None:
+            self.resume.begin()
         if self._invalid is not None:
             self._invalid.reset()
         if self._watch is not None:
@@ -222,11 +223,11 @@ class Session:
 
     def close(self, link: Link) -> None:
         """Forget a connection."""
-        self._links.close(link)
+        self.links.close(link)
 
     def close_all(self) -> None:
         """Cut all connections."""
-        self._links.close_all()
+        self.links.close_all()
 
     # Staying connected
 
@@ -235,11 +236,11 @@ class Session:
         self._enter(EndpointState.LIVE)
         self._log.info("live")
         while (follower := await self._accompany(link)) is not None:
-            self._links.retire(link, follower)
+            self.links.retire(link, follower)
             link = follower
             self._log.info("another connection has taken over, without a break")
             self._on_change(self)
-        for other in self._links:
+        for other in self.links:
             if other is not link:
                 self.close(other)
         return await self._await_ending(link)
@@ -265,8 +266,7 @@ class Session:
     def come_first(self) -> None:
         """Deliver in the place of another worker's connection."""
         self.is_spare = False
-        for link in self._links:
-            link.come_first()
+        self.links.come_first()
         self._roused.set()
 
     def move(self) -> None:
@@ -290,13 +290,13 @@ class Session:
         self._invalid.before()
         self._receive(payloads, joined, kind, received_at)
         fault = self._invalid.after(len(payloads))
-        if fault is not None and self._links.first is not None:
+        if fault is not None and self.links.first is not None:
             error = f"connection given up: {fault}"
-            self._links.first.fail(Ending(error=error, renegotiation=Renegotiation.AS_BEFORE))
+            self.links.first.fail(Ending(error=error, renegotiation=Renegotiation.AS_BEFORE))
 
     def _note_control(self, link: Link, payloads: list[bytes], received_at: int) -> None:
         """Count messages that are no data; some feeds number them like the others."""
-        if self._watch is not None and link is self._links.first:
+        if self._watch is not None and link is self.links.first:
             self._do_in_place(partial(self._watch.pass_by, payloads, received_at))
         self._inlet.note_filtered(payloads)
 
@@ -327,36 +327,6 @@ class Session:
             self._log.warning("no other connection takes over: %s", self.last_error)
             self._on_change(self)
 
-    @property
-    def is_connected(self) -> bool:
-        """Whether there is a connection, subscribed or not."""
-        return self._links.first is not None
-
-    @property
-    def is_held(self) -> bool:
-        """Whether its connection is held back."""
-        return self._links.first is not None and self._links.first.connection.is_held
-
-    @property
-    def cursor(self) -> CursorMark | None:
-        """How far it has come."""
-        return self._resume.mark if self._resume is not None else None
-
-    def go_on_from(self, cursor: CursorMark | None) -> None:
-        """Go on from where another worker has come to."""
-        if self._resume is not None and cursor is not None:
-            self._resume.mark = cursor
-
-    def pause_reading(self, holder: object) -> None:
-        """Hold back the connections that there are."""
-        for link in self._links:
-            link.connection.pause_reading(holder)
-
-    def resume_reading(self, holder: object) -> None:
-        """Let go."""
-        for link in self._links:
-            link.connection.resume_reading(holder)
-
     def look(self, now: float, lag_s: float) -> None:
         """See whether data has stopped to come.
 
@@ -364,9 +334,9 @@ class Session:
             now: loop time.
             lag_s: how late the loop was.
         """
-        stalls = [link.look(now, lag_s) for link in self._links]
-        if self._links.first is not None:
-            self._standing.look(self._links.first)
+        stalls = [link.look(now, lag_s) for link in self.links]
+        if self.links.first is not None:
+            self._standing.look(self.links.first)
         stall = stalls[0] if stalls and self.state is EndpointState.LIVE else None
         if stall is not self.stall:
             self.stall = stall
@@ -381,16 +351,16 @@ class Session:
             SendError: there is none, or its peer doesn't read what it is sent.
         """
         try:
-            if self._links.first is None:
+            if self.links.first is None:
                 raise SendError("is not connected")
-            self._links.first.outgoing.send(message)
+            self.links.first.outgoing.send(message)
         except SendError as exc:
             raise SendError(f"{self.endpoint.name} {exc}") from None
 
     def change_streams(self, add: Sequence[str], remove: Sequence[str]) -> None:
         """Carry other streams; what stays isn't interrupted."""
         self.streams = [stream for stream in self.streams if stream not in remove] + list(add)
-        for link in self._links:
+        for link in self.links:
             try:
                 link.change_streams(add, remove)
             except SendError as exc:
@@ -399,23 +369,23 @@ class Session:
 
     def resubscribe(self, streams: Sequence[str]) -> None:
         """Unsubscribe and subscribe again: to these streams, or, without any, to all there is."""
-        if self._links.first is not None:
+        if self.links.first is not None:
             try:
-                self._links.first.resubscribe(streams or self.streams)
+                self.links.first.resubscribe(streams or self.streams)
             except SendError as exc:
                 self._log.warning("can't resubscribe: %s", exc)
 
     def reconnect(self, reason: str) -> None:
         """Give the connection up and open another."""
-        if self._links.first is not None:
-            self._links.first.fail(Ending(error=f"connection given up: {reason}"))
+        if self.links.first is not None:
+            self.links.first.fail(Ending(error=f"connection given up: {reason}"))
 
     # The end
 
     def stop_receiving(self) -> None:
         """Receive nothing from now on."""
-        self._links.stop_receiving()
+        self.links.stop_receiving()
 
     async def say_goodbye(self, code: CloseCode = CloseCode.GOING_AWAY) -> None:
         """Close the connections there are, and cut them when the peer takes its time."""
-        await self._links.say_goodbye(code)
+        await self.links.say_goodbye(code)

@@ -294,7 +294,7 @@ class TestStalls:
                 heartbeat = Heartbeat(send="ping", every=0.1, expect="pong")
                 started = Run(desk, server.endpoints[0].uri, stale_after=0.2, heartbeat=heartbeat)
                 await started.reached(LIVE)
-                link = started.session._links.first
+                link = started.session.links.first
                 assert link is not None
                 link.connection.pause_reading("sink")
                 await asyncio.sleep(0.6)

@@ -35,6 +35,26 @@ class OpenLinks:
         """The one that delivers, if there is one."""
         return self._links[0] if self._links else None
 
+    @property
+    def is_held(self) -> bool:
+        """Whether the one that delivers is held back."""
+        return self.first is not None and self.first.connection.is_held
+
+    def pause_reading(self, holder: object) -> None:
+        """Hold back those that there are."""
+        for link in self._links:
+            link.connection.pause_reading(holder)
+
+    def resume_reading(self, holder: object) -> None:
+        """Let go."""
+        for link in self._links:
+            link.connection.resume_reading(holder)
+
+    def come_first(self) -> None:
+        """Deliver in the place of another worker's."""
+        for link in self._links:
+            link.come_first()
+
     def add(self, link: Link) -> None:
         """Hold one more."""
         self._links.append(link)

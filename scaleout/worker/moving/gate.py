@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Protocol
 
 from scaleout.core.frames import Kind
+from scaleout.valve import Source
 from scaleout.worker.connection import Receiver
 from scaleout.worker.handover.recognition import Recognition
 
@@ -40,11 +41,9 @@ class Bystander(Protocol):
     def drop_duplicates(self, payloads: list[bytes]) -> None:
         """Count messages that another connection has delivered."""
 
-    def pause_reading(self, holder: object) -> None:
-        """Hold its connections back."""
-
-    def resume_reading(self, holder: object) -> None:
-        """Let go."""
+    @property
+    def links(self) -> Source:
+        """Its connections."""
 
 
 class Held:
@@ -70,7 +69,7 @@ class Held:
         self.bytes += len(joined)
         if self.messages >= MAX_HELD or self.bytes >= MAX_HELD_BYTES:
             self._paused[session] = None
-            session.pause_reading(self)
+            session.links.pause_reading(self)
 
     def do(self, action: Callable[[], None]) -> None:
         """Do something in the place that it has among the messages."""
@@ -93,7 +92,7 @@ class Held:
         self._items, self._reads = [], []
         self.messages = self.bytes = 0
         for session in self._paused:
-            session.resume_reading(self)
+            session.links.resume_reading(self)
         self._paused = {}
 
 

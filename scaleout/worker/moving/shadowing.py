@@ -236,7 +236,7 @@ class Shadowing:
         return None
 
     def _pass_time(self) -> None:
-        self._patience.pass_time(self._loop.time(), self.session.is_held)
+        self._patience.pass_time(self._loop.time(), self.session.links.is_held)
 
     def _make_room(self) -> None:
         """Drop what the giver has delivered, if there is too much; if that doesn't help, let no more come."""
@@ -245,10 +245,10 @@ class Shadowing:
             self._overlap.drop_delivered()
         if shadow.is_too_large:
             self._paused_since = min(self._paused_since, self._loop.time())
-            self.session.pause_reading(self)
+            self.session.links.pause_reading(self)
         elif self._paused_since < math.inf:
             self._paused_since = math.inf
-            self.session.resume_reading(self)
+            self.session.links.resume_reading(self)
 
     def _drop(self, copies: list[bytes]) -> None:
         if copies:
@@ -344,4 +344,4 @@ class Shadowing:
 
     def _let_go(self) -> None:
         self._paused_since = math.inf
-        self.session.resume_reading(self)
+        self.session.links.resume_reading(self)

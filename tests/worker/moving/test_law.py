@@ -207,7 +207,8 @@ def test_connections_are_lost_and_refused(seed: int) -> None:
     gap = rng.choice([0.002, 0.02, 0.3])
     keys: dict[str, Any] = {"standby": rng.random() < 0.3, **PROCESSORS[rng.choice(["none", "async"])]}
     world = tell([n * gap for n in range(int(60 / gap / 4))], plans, story, lags=random_lags(rng), **keys)
-    check(world, is_unbroken=False)
+    if not world.uncertain:
+        check(world, is_unbroken=False)
     got = set(world.numbered())
     assert got
     if goes:
