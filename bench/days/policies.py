@@ -53,6 +53,7 @@ class Scaleout:
         self._measured = Measured(world)
         self._planner = Planner()
         self._tick_s = world.settings.tick_s
+        self._there = set(range(world.settings.workers))
         self._subjects = [
             Subject(slot, f"e{slot}", -1, rate, host=f"h{host}")
             for slot, (rate, host) in enumerate(zip(world.rates, world.hosts, strict=True))
@@ -70,9 +71,10 @@ class Scaleout:
             subjects[slot].load = load
         until = now + self._tick_s
         there = set(workers)
-        gone = {subject.worker for subject in subjects if subject.worker not in there}
+        gone = self._there - there
+        self._there = there
         begun = time.process_time()
-        moves = [move for worker in gone for move in evacuate(subjects, worker, workers)]
+        moves = [move for worker in sorted(gone) for move in evacuate(subjects, worker, workers)]
         for move in moves:
             self._make(move, now)
         while now < until:

@@ -129,18 +129,28 @@ class Noise:
     """Counts messages that come at random times: Poisson's, by the normal distribution."""
 
     SIZE = 1 << 20
+    LASTING = 10
+    """How strong the noise is follows the rates every so many ticks."""
 
     def __init__(self, settings: Settings) -> None:
         self._tick_s = settings.tick_s
         self._rng = Random(settings.seed + 1)
+        self._kept: list[float] = []
+        self._worked_out = 0
         self._table = array("d", (self._rng.gauss(0.0, 1.0) for _ in range(self.SIZE + settings.endpoints)))
 
     def count(self, counts: Sequence[int], rates: Sequence[float]) -> list[int]:
         """The counts a tick later."""
         begin = self._rng.randrange(self.SIZE)
-        table, tick_s = self._table[begin : begin + len(counts)], self._tick_s
+        table, tick_s, root = self._table[begin : begin + len(counts)], self._tick_s, self._tick_s**0.5
         return [
-            count + (many if many > 0 else 0)
-            for count, rate, noise in zip(counts, rates, table, strict=True)
-            if (many := int((mean := rate * tick_s) + noise * mean**0.5 + 0.5)) is not None
+            count + abs(int(rate * tick_s + noise * root * scatter))
+            for count, rate, scatter, noise in zip(counts, rates, self._roots(rates), table, strict=True)
         ]
+
+    def _roots(self, rates: Sequence[float]) -> list[float]:
+        """Square roots of the rates, as they were a few ticks ago."""
+        if self._worked_out % self.LASTING == 0:
+            self._kept = [rate**0.5 for rate in rates]
+        self._worked_out += 1
+        return self._kept

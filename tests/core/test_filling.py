@@ -79,6 +79,17 @@ def test_endpoints_of_a_host_are_spread() -> None:
         assert counts == {0: 2, 1: 2}
 
 
+def test_where_loads_are_nearly_alike_the_hosts_decide() -> None:
+    subjects = [
+        Subject(0, "", 0, 100.2, host="a"),
+        Subject(1, "", 0, 100.0, host="b"),
+        Subject(2, "", 0, 1.0, host="b"),
+        Subject(3, "", 0, 90.0, host="b"),
+    ]
+    assert place_all(subjects[:3], range(2)) == {0: 0, 1: 1, 2: 0}
+    assert place_all(subjects, range(2))[3] == 0
+
+
 @given(some_subjects(), WORKERS, st.integers(0, 20))
 def test_a_worker_that_retires_gives_all_away(
     subjects: list[Subject], workers: list[int], retiring: int

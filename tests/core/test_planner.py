@@ -306,3 +306,20 @@ def test_nothing_to_plan() -> None:
     assert Planner().plan(0.0, [], [], 0) == []
     assert until_moves(Planner(), [], 3) == []
     assert until_moves(Planner(), subjects_of([0.0, 0.0], [0, 0]), 2) == []
+
+
+def test_an_endpoint_stays_a_while_where_it_has_been_moved() -> None:
+    subjects = subjects_of([50.0, 50.0], [0, 0])
+    planner = Planner(Limits(cooldown_s=300.0))
+    for subject in subjects:
+        planner.note_moved(subject.slot, 0.0)
+    moved = next(now for now in range(600) if planner.plan(float(now), subjects, range(2), 0))
+    assert moved == 300
+
+
+def test_what_little_is_left_after_a_move_has_to_last() -> None:
+    subjects = subjects_of([100.0, 22.0, 4.0, 4.0, 80.0], [0, 0, 0, 0, 1])
+    planner = Planner()
+    assert [move.slot for move in until_moves(planner, subjects, 2)] == [1]
+    subjects[1].worker = 1
+    assert until_moves(planner, subjects, 2, seconds=5) == []
