@@ -83,7 +83,6 @@ class Worker:
         self._means = Means(Dialer(), self._permits, Random())
         self._assigned: dict[int, Assigned] = {}
         self._moves = Moves(self.report, self._release)
-        """Connections opened for endpoints that have been let go."""
         self._helped_before_s = 0.0
         """CPU seconds of processes that helped with them."""
         self._releases: set[asyncio.Task[None]] = set()
