@@ -36,7 +36,7 @@ class Settings(Struct, frozen=True):
     """Amplitudes of the time of day, of the mean."""
     walk: float = 0.05
     """Standard deviation of the random walk of each rate after an hour, of the rate."""
-    bursts_per_hour: float = 20.0
+    bursts_per_hour: float = 12.0
     """Of single endpoints: up to so many times the rate, most of them growing over minutes."""
     burst: tuple[float, float] = (2.0, 8.0)
     ceiling: float = 0.8
@@ -132,7 +132,7 @@ class World:
         settings, rng = self.settings, self._rng
         for begin in self._moments(settings.bursts_per_hour):
             slot = rng.randrange(settings.endpoints)
-            ramp = 1.0 if rng.random() < settings.sudden else rng.uniform(120.0, 600.0)
+            ramp = 1.0 if rng.random() < settings.sudden else rng.uniform(240.0, 900.0)
             highest = settings.ceiling / (self._base[slot] / settings.messages_per_s * settings.workers)
             factor = min(rng.uniform(*settings.burst), max(highest, 1.0))
             yield Swell([slot], factor, begin, ramp, begin + ramp + rng.expovariate(1 / 600))

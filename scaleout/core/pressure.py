@@ -93,9 +93,10 @@ class Pressure:
             elif step:
                 if are_others or marks[at] != gauge.mark:
                     _shift(gauge, excess)
+                rise = excess - gauge.recent if gauge.recent_weight else 0.0
                 self._learn(gauge, excess, average_part, recent_part, swing_part)
                 allowed = self._swings * gauge.swing
-                gauge.ahead = max(excess - gauge.recent - allowed, 0.0)
+                gauge.ahead = max(rise - allowed, 0.0)
                 gauge.sum += (excess + gauge.ahead - self._allowance - allowed) * step
                 gauge.sum = min(max(gauge.sum, 0.0), 2 * self._patience)
             gauge.excess, gauge.mark = excess, marks[at]
