@@ -216,6 +216,9 @@ class Planner:
                 is_idle = each is not None and each.movable and each.target is None
                 if each is None or each.worker == target or (is_idle and now - begun > OVERDUE_S):
                     del self._underway[slot]
-        over = [slot for slot, record in self._records.items() if now >= record.until and not record.strikes]
+        forgiven = now - self.limits.longest_cooldown_s
+        over = [
+            slot for slot, each in self._records.items() if each.until <= (forgiven if each.strikes else now)
+        ]
         for slot in over:
             del self._records[slot]

@@ -323,3 +323,14 @@ def test_what_little_is_left_after_a_move_has_to_last() -> None:
     assert [move.slot for move in until_moves(planner, subjects, 2)] == [1]
     subjects[1].worker = 1
     assert until_moves(planner, subjects, 2, seconds=5) == []
+
+
+def test_what_went_wrong_is_forgiven_after_the_longest_cooldown() -> None:
+    planner = Planner(Limits(cooldown_s=10.0, longest_cooldown_s=100.0))
+    planner.note_failed(0, 0.0)
+    planner.plan(119.0, [], [0], 0)
+    planner.note_failed(0, 119.0)
+    assert planner.is_cooling(0, 150.0) and not planner.is_cooling(0, 159.0)
+    planner.plan(259.0, [], [0], 0)
+    planner.note_failed(0, 260.0)
+    assert planner.is_cooling(0, 279.0) and not planner.is_cooling(0, 280.0)
