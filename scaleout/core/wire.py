@@ -307,6 +307,9 @@ class CutWanted(Struct, frozen=True, tag=True):
     """The taker is connected, and has enough in common with the giver: the giver may be cut."""
 
     move: int
+    is_guess: bool = False
+    """Whether they have nothing in common, and it doesn't look as if they ever will. But a giver that can't keep up
+    with its feed only has it later."""
 
 
 class Aligned(Struct, frozen=True, tag=True):
@@ -367,6 +370,8 @@ class Tails(Struct, frozen=True):
     cursor: CursorMark | None = None
     """With the last ones: how far it has come."""
     numbers: NumbersMark | None = None
+    is_behind: bool = False
+    """Whether its connections bring more at a time than they do where the giver keeps up."""
 
 
 class Batch(Struct, frozen=True, tag=True):

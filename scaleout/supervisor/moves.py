@@ -20,6 +20,9 @@ from scaleout.supervisor.splicing import Splicing
 from scaleout.supervisor.staff import Staff
 from scaleout.supervisor.status import EndpointStatus
 
+LATE_S = 0.1
+"""A worker whose loop is so late is busy, and so is one that uses so much of a core:"""
+BUSY = 0.9
 KEPT = 100
 """Records."""
 
@@ -49,16 +52,22 @@ class Moves:
     Args:
         staff: the workers.
         duties: what they are to run.
+        is_held: whether the workers' results are held back, because a sink lags.
         on_moved: called after each move, and each attempt.
     """
 
     def __init__(
-        self, staff: Staff, duties: Duties, on_moved: Callable[[EndpointStatus, MoveRecord], None]
+        self,
+        staff: Staff,
+        duties: Duties,
+        is_held: Callable[[], bool],
+        on_moved: Callable[[EndpointStatus, MoveRecord], None],
     ) -> None:
         self.records: deque[MoveRecord] = deque(maxlen=KEPT)
         """The latest, oldest first."""
         self._staff = staff
         self._duties = duties
+        self._is_held = is_held
         self._on_moved = on_moved
         self._numbers = itertools.count(1)
         self._splicings: dict[int, Splicing] = {}
@@ -128,11 +137,18 @@ class Moves:
         if giver is None or status.endpoint.handover == "break" or status.state is not EndpointState.LIVE:
             return await self._break(status, target)
         number = next(self._numbers)
-        splicing = self._splicings[number] = Splicing(number, status, giver, taker, self._duties)
+        splicing = self._splicings[number] = Splicing(
+            number, status, giver, taker, self._duties, self._is_busy
+        )
         try:
             return await splicing.run()
         finally:
             del self._splicings[number]
+
+    def _is_busy(self, process: WorkerProcess) -> bool:
+        """Whether a worker may not keep up with its feeds at the moment."""
+        utilisation = self._staff.ever[process.worker].utilisation
+        return self._is_held() or process.lag_s > LATE_S or utilisation > BUSY
 
     async def _break(self, status: EndpointStatus, target: int) -> bool:
         """Close here, then open there."""

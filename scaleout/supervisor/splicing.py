@@ -36,6 +36,9 @@ from scaleout.supervisor.process import WorkerProcess
 from scaleout.supervisor.status import EndpointStatus
 
 OFFER_WITHIN_S = 5.0
+CALM_S = 3.0
+"""A giver that has kept up with its feed for so long has nothing more to deliver that the taker lacks."""
+WATCH_EVERY_S = 0.5
 JOIN_WITHIN_S = 60.0
 """To connect, and to have enough in common; the taker knows sooner when that is in vain."""
 CUT_WITHIN_S = 15.0
@@ -52,6 +55,7 @@ class Splicing:
         giver: the process that has it.
         taker: the process that is to have it.
         duties: what workers are to run.
+        is_busy: whether a worker may not keep up with its feeds at the moment.
     """
 
     def __init__(
@@ -61,15 +65,23 @@ class Splicing:
         giver: WorkerProcess,
         taker: WorkerProcess,
         duties: Duties,
+        is_busy: Callable[[WorkerProcess], bool],
     ) -> None:
         self.status = status
         self._number = number
         self._giver = giver
         self._taker = taker
         self._duties = duties
+        self._is_busy = is_busy
         self._news = asyncio.Event()
         self._groups: tuple[tuple[str, ...], ...] | None = None
         self._is_cut_wanted = False
+        self._is_guess = False
+        """Whether the taker has nothing in common with the giver, and would have it cut all the same."""
+        self._behind_at = asyncio.get_running_loop().time()
+        """When the giver was seen to be behind its feed for the last time."""
+        self._early: list[Tails] = []
+        """What the giver has delivered before the taker was told of it."""
         self._has_last_tails = False
         self._aligned: Aligned | None = None
         self._state_at_taker: StateChange | None = None
@@ -103,9 +115,29 @@ class Splicing:
         assert self._groups is not None
         self._taker.control.send(Take(self._number, self._duties.assignment(self.status), self._groups))
         self._is_taker_told = True
-        await self._until(lambda: self._is_cut_wanted or self._is_giver_dead, JOIN_WITHIN_S, "joined")
+        for tails in self._early:
+            self._pass_on(tails)
+        watching = asyncio.ensure_future(self._keep_watching_giver())
+        try:
+            await self._until(lambda: self._is_cut_wanted or self._is_giver_dead, JOIN_WITHIN_S, "joined")
+        finally:
+            watching.cancel()
         if not self._is_giver_dead:
             self._giver.control.send(Cut(self._number))
+
+    async def _keep_watching_giver(self) -> None:
+        """Have the giver cut on a guess as well, but only where it has kept up with its feed for a while.
+
+        One that doesn't has still to deliver what the taker, at the head of the feed, will never get.
+        """
+        loop = asyncio.get_running_loop()
+        while True:
+            await asyncio.sleep(WATCH_EVERY_S)
+            if self._is_busy(self._giver):
+                self._behind_at = loop.time()
+            if self._is_guess and loop.time() - self._behind_at >= CALM_S:
+                self._is_cut_wanted = True
+                self._news.set()
 
     async def _until(self, condition: Callable[[], bool], timeout_s: float, what: str) -> None:
         """Wait for something; it is in vain when anything has failed."""
@@ -161,8 +193,9 @@ class Splicing:
         match report:
             case Offered(groups=groups):
                 self._groups = groups
-            case CutWanted():
-                self._is_cut_wanted = True
+            case CutWanted(is_guess=is_guess):
+                self._is_guess = is_guess
+                self._is_cut_wanted = self._is_cut_wanted or not is_guess
             case Aligned():
                 self._aligned = report
             case MoveFailed(reason=reason):
@@ -173,10 +206,17 @@ class Splicing:
     def on_tails(self, process: WorkerProcess, tails: Tails) -> None:
         """Pass on what the giver has delivered."""
         self._has_last_tails = self._has_last_tails or tails.is_last
+        if tails.is_behind:
+            self._behind_at = asyncio.get_running_loop().time()
         if self._is_taker_told:
-            compare = Compare(self._number, tails.groups, tails.is_last, tails.cursor, tails.numbers)
-            self._tell(self._taker, compare)
+            self._pass_on(tails)
+        else:
+            self._early.append(tails)
         self._news.set()
+
+    def _pass_on(self, tails: Tails) -> None:
+        compare = Compare(self._number, tails.groups, tails.is_last, tails.cursor, tails.numbers)
+        self._tell(self._taker, compare)
 
     def on_state(self, process: WorkerProcess, change: StateChange) -> None:
         """Keep what the taker says of the endpoint."""

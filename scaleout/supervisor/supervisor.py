@@ -114,7 +114,10 @@ class Supervisor:
             }
         )
         self.moves = Moves(
-            self.staff, self._duties, lambda status, record: self.balancer.note(status, record)
+            self.staff,
+            self._duties,
+            lambda: aggregator.valve.is_closed,
+            lambda status, record: self.balancer.note(status, record),
         )
         self.balancer = Balancer(config, self.endpoints, self.staff, self.moves)
         self.changes = LiveChanges(

@@ -66,12 +66,14 @@ class Desk:
             slot=7, endpoint=Endpoint(uri="ws://h", name="a"), worker=0, state=EndpointState.LIVE, connects=3
         )
         self.actions: list[str] = []
+        self.is_giver_busy = False
         self.splicing = Splicing(
             5,
             self.status,
             cast(WorkerProcess, self.giver),
             cast(WorkerProcess, self.taker),
             cast(Duties, self),
+            lambda process: self.is_giver_busy,
         )
         self.running = asyncio.ensure_future(self.splicing.run())
 
@@ -94,9 +96,9 @@ class Desk:
     def bury(self, peer: Peer) -> None:
         self.splicing.on_burial(cast(WorkerProcess, peer))
 
-    def tails(self, *, is_last: bool = False) -> None:
-        hashes = (b"\1" * 8,)
-        self.splicing.on_tails(cast(WorkerProcess, self.giver), Tails(5, hashes, is_last, None, MARK))
+    def tails(self, *, is_last: bool = False, is_behind: bool = False) -> None:
+        tails = Tails(5, (b"\1" * 8,), is_last, None, MARK, is_behind)
+        self.splicing.on_tails(cast(WorkerProcess, self.giver), tails)
 
     # Steps, each as far as the one before it
 
@@ -291,6 +293,61 @@ def test_the_giver_loses_its_connection_and_the_taker_has_one() -> None:
         assert await desk.running is False
         assert desk.status.state is EndpointState.LIVE
         assert [await desk.taker.next(), await desk.giver.next()] == [GoLive(5), Release(7)]
+
+    play(story)
+
+
+def test_what_is_delivered_before_the_taker_is_told_reaches_it_too() -> None:
+    async def story(desk: Desk) -> None:
+        assert await desk.giver.next() == Offer(5, 7)
+        desk.tails()
+        desk.say(desk.giver, Offered(5, GROUPS))
+        assert isinstance(await desk.taker.next(), Take)
+        assert await desk.taker.next() == Compare(5, (b"\1" * 8,), False, None, MARK)
+        desk.splicing.abort("enough")
+        await desk.fails("enough")
+        assert [await desk.giver.next(), await desk.taker.next()] == [Keep(5), Abandon(5)]
+
+    play(story)
+
+
+@pytest.mark.parametrize("why", ["busy", "behind"])
+def test_a_giver_that_does_not_keep_up_is_not_cut_on_a_guess(
+    why: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(splicing, "WATCH_EVERY_S", 0.005)
+    monkeypatch.setattr(splicing, "CALM_S", 0.2)
+
+    async def story(desk: Desk) -> None:
+        loop = asyncio.get_running_loop()
+        await desk.offered()
+        desk.is_giver_busy = why == "busy"
+        desk.say(desk.taker, CutWanted(5, is_guess=True))
+        until = loop.time() + 0.5
+        while loop.time() < until:
+            desk.tails(is_behind=why == "behind")
+            assert isinstance(await desk.taker.next(), Compare)
+            await asyncio.sleep(0.01)
+        assert desk.giver.told.empty()
+        desk.is_giver_busy = False
+        assert await desk.giver.next() == Cut(5)
+        desk.splicing.abort("enough")
+        await desk.fails("enough")
+        assert [await desk.giver.next(), await desk.taker.next()] == [Keep(5), Abandon(5)]
+
+    play(story)
+
+
+def test_a_guess_may_become_certain() -> None:
+    async def story(desk: Desk) -> None:
+        desk.is_giver_busy = True
+        await desk.offered()
+        desk.say(desk.taker, CutWanted(5, is_guess=True))
+        desk.say(desk.taker, CutWanted(5))
+        assert await desk.giver.next() == Cut(5)
+        desk.splicing.abort("enough")
+        await desk.fails("enough")
+        assert [await desk.giver.next(), await desk.taker.next()] == [Keep(5), Abandon(5)]
 
     play(story)
 

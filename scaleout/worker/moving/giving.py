@@ -25,6 +25,8 @@ LEAD_S = 1.0
 """On a slow feed, what is delivered is noted for so long before the taker connects, which may lag behind."""
 MAX_NOTED = 2**20
 """Hashes that wait to be sent: with more of them the output is so slow that the endpoint stays where it is."""
+LARGE_READ_BYTES = 48 * 2**10
+"""A read of so much has been waited for: where the worker keeps up, less comes at a time."""
 MAX_ACTIONS = 100
 """Places in the stage's line, at the same time."""
 
@@ -70,6 +72,7 @@ class Giving:
         self._broken: set[int] = set()
         """Groups whose next message another connection brings than the one before."""
         self._waiting = 0
+        self._is_behind = False
         self._held: Held | None = None
         self._last: Tails | None = None
         self._is_over = False
@@ -98,6 +101,7 @@ class Giving:
         if self._held is not None:
             self._held.take(session, payloads, joined, kind, received_at)
             return
+        self._is_behind = self._is_behind or len(joined) >= LARGE_READ_BYTES
         with self._books.in_one_batch():
             session.accept(payloads, joined, kind, received_at)
             hashes = self._identify(payloads)
@@ -168,7 +172,8 @@ class Giving:
             del each[:]
         if last is not None:
             return Tails(self.move, groups, True, last.cursor, last.numbers)
-        return Tails(self.move, groups) if sent else None
+        is_behind, self._is_behind = self._is_behind, False
+        return Tails(self.move, groups, is_behind=is_behind) if sent else None
 
     # What is decided
 

@@ -25,7 +25,7 @@ from scaleout.worker.identity import BREAK, Identify
 from scaleout.worker.moving.gate import Held, Recognizing
 from scaleout.worker.session import Session
 
-LONGEST_PAUSE_S = 5.0
+LONGEST_PAUSE_S = 30.0
 """For so long the taker's connection is held back, when it has brought too much that the giver has not."""
 
 
@@ -68,6 +68,8 @@ class Shadowing:
         self._paused_since = math.inf
         self._enough = ENOUGH
         """As many messages in common have been enough for the cut."""
+        self.is_at_a_loss = False
+        """Whether nothing speaks for an alignment, as far as that can be seen from here."""
         self._has_given_up = False
         """Whether there is no hope of an alignment."""
         self._asides: list[tuple[int, Callable[[], None]]] = []
@@ -182,7 +184,8 @@ class Shadowing:
             is_known = True
         self._make_room()
         overlap.forget_older(patience.horizon_s)
-        return is_known or self._is_hopeless()
+        self.is_at_a_loss = not is_known and self._is_hopeless()
+        return is_known or self.is_at_a_loss
 
     def _reconcile(self, minimum: int) -> bool:
         """Take out of both what both have brought, in whatever order, if they are seen to be one feed."""

@@ -75,7 +75,7 @@ class Taking:
         self._shadowings: list[Shadowing] = []
         self._early: list[Compare] = []
         """What came before there were sessions."""
-        self._has_asked = False
+        self._asked: CutWanted | None = None
         self._last: Compare | None = None
         self._is_settled = False
         """Whether the supervisor has been told what it waits for last, or that it waits in vain."""
@@ -165,12 +165,17 @@ class Taking:
             is_enough = [
                 each.has_enough() if self._is_spliced else each.has_brought for each in self._shadowings
             ]
-            if all(is_enough) and not self._has_asked:
-                self._has_asked = True
-                self._report(CutWanted(self.move))
+            if all(is_enough):
+                self._ask(CutWanted(self.move, any(each.is_at_a_loss for each in self._shadowings)))
         for shadowing in self._shadowings:
             if shadowing.trouble is not None:
                 self._fail(shadowing.trouble)
+
+    def _ask(self, question: CutWanted) -> None:
+        """Ask for the cut: once, or once more when a guess has become certain."""
+        if self._asked is None or (self._asked.is_guess and not question.is_guess):
+            self._asked = question
+            self._report(question)
 
     def _settle(self) -> None:
         places = [Place.GUESSED]
