@@ -235,6 +235,8 @@ class Heartbeat(Struct, frozen=True, tag=True):
     """CPU seconds used by the worker so far."""
     backlog: int
     """Bytes of results that wait for the pipe."""
+    own_cpu: float = 0.0
+    """Of `cpu`, what the worker has used without its helpers."""
 
 
 class StateChange(Struct, frozen=True, tag=True):

@@ -30,7 +30,7 @@ class Loads:
         self._past: dict[int, tuple[int, int, int]] = {}
         """By slot, what processes that are gone have counted."""
         self._cpu: dict[int, tuple[float, float]] = {}
-        """By process, when it was looked at last, and its CPU seconds then."""
+        """By process, when it was looked at last, and its CPU seconds then, without those of its helpers."""
 
     def restore(self, loads: dict[int, Load]) -> None:
         """Begin with what was measured by an earlier run."""
@@ -58,12 +58,12 @@ class Loads:
     def _look_at_workers(self, now: float) -> None:
         before, self._cpu = self._cpu, {}
         for process in self._staff.processes:
-            looked_at, cpu_s = before.get(process.run, (now, process.cpu_s))
-            self._cpu[process.run] = now, process.cpu_s
+            looked_at, cpu_s = before.get(process.run, (now, process.own_cpu_s))
+            self._cpu[process.run] = now, process.own_cpu_s
             if now > looked_at:
                 worker = self._staff.ever[process.worker]
                 weight = 2 ** -((now - looked_at) / UTILISATION_HALF_LIFE_S)
-                share = (process.cpu_s - cpu_s) / (now - looked_at)
+                share = (process.own_cpu_s - cpu_s) / (now - looked_at)
                 worker.utilisation = weight * worker.utilisation + (1 - weight) * share
 
     def note_buried(self, process: WorkerProcess) -> None:

@@ -55,6 +55,8 @@ class WorkerProcess:
         self.run = run
         self.tally = Tally(slots)
         self.cpu_s = 0.0
+        self.own_cpu_s = 0.0
+        """Without its helpers."""
         self.lag_s = 0.0
         self.backlog_bytes = 0
         self.has_duties = False
@@ -109,6 +111,7 @@ class WorkerProcess:
     def _on_report(self, report: Report, body: memoryview) -> None:
         if isinstance(report, Heartbeat):
             self.cpu_s, self.lag_s, self.backlog_bytes = report.cpu, report.lag, report.backlog
+            self.own_cpu_s = report.own_cpu
         self._arm(self._heartbeat_timeout_s)
         self._events.on_report(self, report)
 

@@ -209,7 +209,8 @@ class Worker:
             for each in self._assigned.values():
                 each.feed.look(loop.time(), lag)
             self._outbox.post_all()
-            self.report(Heartbeat(lag=lag, cpu=self._cpu_s, backlog=self._outbox.backlog_bytes))
+            own_cpu_s = time.process_time()
+            self.report(Heartbeat(lag, self._cpu_s, self._outbox.backlog_bytes, own_cpu_s))
 
     # Endpoints
 

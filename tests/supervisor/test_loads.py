@@ -21,7 +21,7 @@ class Process:
     """A worker process with a tally that the test fills."""
 
     def __init__(self, worker: int, run: int) -> None:
-        self.worker, self.run, self.cpu_s = worker, run, 0.0
+        self.worker, self.run, self.own_cpu_s = worker, run, 0.0
         self.counts: dict[int, tuple[int, int, int]] = {}
         self.tally: Any = SimpleNamespace(loads=lambda: self.counts)
 
@@ -83,7 +83,7 @@ def test_what_an_earlier_run_measured_is_the_first_load() -> None:
 def test_utilisation_is_the_share_of_a_core() -> None:
     desk = Desk()
     for second in range(20):
-        desk.processes[0].cpu_s = 0.75 * second
+        desk.processes[0].own_cpu_s = 0.75 * second
         desk.loads.look(100.0 + second)
     assert desk.workers[0].utilisation == pytest.approx(0.75, abs=0.01)
     assert desk.workers[1].utilisation == 0
