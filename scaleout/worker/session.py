@@ -92,8 +92,6 @@ class Session:
             self._invalid = InvalidWatch(endpoint.max_invalid, is_decoded_at_once, inlet.books)
         self.links = OpenLinks(inlet, self._standing.backoff)
         self._wake = asyncio.Event()
-        self._move = asyncio.Event()
-        """Set to move to a fresh connection."""
         self._roused = asyncio.Event()
         """Set when a spare isn't one any more, or has ended."""
 
@@ -250,8 +248,7 @@ class Session:
         await self._come_first(link)
         producing = self._producing.start(link.outgoing) if self._producing is not None else None
         try:
-            self._move.clear()
-            return await Succession(link, self._move, self).run()
+            return await Succession(link, self).run()
         finally:
             if producing is not None:
                 producing.cancel()
@@ -268,10 +265,6 @@ class Session:
         self.is_spare = False
         self.links.come_first()
         self._roused.set()
-
-    def move(self) -> None:
-        """Move to a fresh connection, make-before-break."""
-        self._move.set()
 
     # Receiving
 

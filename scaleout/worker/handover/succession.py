@@ -59,13 +59,11 @@ class Succession:
 
     Args:
         old: the connection that delivers.
-        wanted: set when a person, or the server, wants a move.
         owner: the session.
     """
 
-    def __init__(self, old: Link, wanted: asyncio.Event, owner: Owner) -> None:
+    def __init__(self, old: Link, owner: Owner) -> None:
         self._old = old
-        self._wanted = wanted
         self._owner = owner
         self._loop = asyncio.get_running_loop()
         endpoint = owner.endpoint
@@ -74,30 +72,26 @@ class Succession:
             self._due_at = old.opened_at + endpoint.rotate_after * owner.rng.uniform(0.9, 1.0)
         self._takeover: Takeover | None = None
         self._news = asyncio.Event()
-        """Something has happened: a message, an end, a wish."""
+        """Something has happened: a message, an end, a goodbye."""
 
     async def run(self) -> Link | None:
         """Wait for the end; returns the connection that has taken over, None if the old one ended alone."""
         self._old.on_event = self._news.set
-        watching = self._loop.create_task(self._watch_wishes())
-        try:
-            while not (self._owner.endpoint.standby or self._is_due or self._old.has_ended):
-                await self._wait(self._due_at)
-            if self._old.has_ended:
-                return None
-            identify = identity_of(self._owner.endpoint)
-            takeover = self._takeover = Takeover(self._old, self._owner, self._hear, identify)
-            await self._wait(self._begins_at, for_old_alone=True)
-            backoff = BackoffState(self._owner.endpoint.backoff, self._owner.rng)
-            while not self._old.has_ended:
-                outcome = await self._follow(takeover, backoff)
-                if not isinstance(outcome, Ending):
-                    return outcome
-                delay = backoff.next_delay(outcome.remedy is not Remedy.RETRY, outcome.retry_after_s)
-                await self._wait(self._loop.time() + delay, for_old_alone=True)
+        while not (self._owner.endpoint.standby or self._is_due or self._old.has_ended):
+            await self._wait(self._due_at)
+        if self._old.has_ended:
             return None
-        finally:
-            watching.cancel()
+        identify = identity_of(self._owner.endpoint)
+        takeover = self._takeover = Takeover(self._old, self._owner, self._hear, identify)
+        await self._wait(self._begins_at, for_old_alone=True)
+        backoff = BackoffState(self._owner.endpoint.backoff, self._owner.rng)
+        while not self._old.has_ended:
+            outcome = await self._follow(takeover, backoff)
+            if not isinstance(outcome, Ending):
+                return outcome
+            delay = backoff.next_delay(outcome.remedy is not Remedy.RETRY, outcome.retry_after_s)
+            await self._wait(self._loop.time() + delay, for_old_alone=True)
+        return None
 
     @property
     def _begins_at(self) -> float:
@@ -108,15 +102,10 @@ class Succession:
             return self._old.opened_at + LEAD_S  # a standby, which has time; not a second one each moment
         return self._loop.time() + LEAD_S
 
-    async def _watch_wishes(self) -> None:
-        await self._wanted.wait()
-        self._news.set()
-
     @property
     def _is_due(self) -> bool:
-        is_wanted = self._wanted.is_set() or self._old.said_goodbye
         is_stuck = self._takeover is not None and self._takeover.is_old_stuck
-        return is_wanted or is_stuck or self._loop.time() >= self._due_at
+        return self._old.said_goodbye or is_stuck or self._loop.time() >= self._due_at
 
     def _hear(self) -> None:
         if self._is_due or self._old.has_ended:

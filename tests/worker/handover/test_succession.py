@@ -201,7 +201,6 @@ class FakeHost:
         """Those that delivered."""
         self.breaks = 0
         """Connections that had to be opened because none was left."""
-        self.wanted = asyncio.Event()
 
     async def open(self, receiver: Receiver) -> Link | Ending:
         plan = self.feed.plan(len(self.feed.links))
@@ -241,8 +240,7 @@ class FakeHost:
             link = self.feed.open(self.deliver)
             while True:
                 self.chain.append(link)
-                self.wanted.clear()
-                follower = await Succession(cast(Link, link), self.wanted, self).run()
+                follower = await Succession(cast(Link, link), self).run()
                 if follower is None:
                     break
                 link = cast(FakeLink, follower)
@@ -383,12 +381,6 @@ def test_a_server_that_always_says_goodbye_makes_no_hot_loop() -> None:
     host.check()
     assert 5 <= host.moves <= 12
     assert host.breaks == host.uncertain == 0
-
-
-def test_a_persons_wish_moves() -> None:
-    host = play(steady(100, 20), [Plan()], 15, events=[(5.0, lambda host: host.wanted.set())])
-    host.check()
-    assert (host.moves, host.breaks, host.uncertain) == (1, 0, 0)
 
 
 @pytest.mark.parametrize("lags", [(0.0, 0.0), (0.2, 0.0), (0.0, 0.2)])
