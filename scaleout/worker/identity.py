@@ -17,11 +17,6 @@ Identify = Callable[[list[bytes]], list[int]]
 """Makes a number of 64 bits for each payload."""
 
 
-def hash_of(payload: bytes) -> int:
-    """The hash of a whole payload."""
-    return xxh3_64_intdigest(payload)
-
-
 def hashes_of(payloads: list[bytes]) -> list[int]:
     """The hashes of whole payloads."""
     return list(map(xxh3_64_intdigest, payloads))

@@ -8,7 +8,7 @@ from typing import Any
 
 from scaleout.core.frames import Kind
 from scaleout.worker.handover.recognition import RECOGNITION_S, Recognition, without_recognition
-from scaleout.worker.identity import hash_of
+from scaleout.worker.identity import hashes_of
 
 Run = Callable[[Awaitable[Any]], Any]
 
@@ -19,7 +19,7 @@ class Place:
     def __init__(self, *known: bytes) -> None:
         self.delivered: list[bytes] = []
         self.dropped: list[bytes] = []
-        self.recognition = Recognition(map(hash_of, known), self.deliver, self.dropped.extend)
+        self.recognition = Recognition(hashes_of(list(known)), self.deliver, self.dropped.extend)
 
     def deliver(self, payloads: list[bytes], joined: bytes, kind: Kind, received_at: int) -> None:
         assert payloads and joined == b"|".join(payloads).replace(b"|", b"\n")

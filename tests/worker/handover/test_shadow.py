@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from scaleout.core.frames import Kind
 from scaleout.worker.handover import shadow as module
 from scaleout.worker.handover.shadow import CONTEXT, Shadow, Tail
-from scaleout.worker.identity import hash_of
+from scaleout.worker.identity import hashes_of
 
 
 def messages(first: int, last: int) -> list[bytes]:
@@ -17,7 +17,7 @@ def messages(first: int, last: int) -> list[bytes]:
 
 
 def hashes(first: int, last: int) -> list[int]:
-    return [hash_of(each) for each in messages(first, last)]
+    return hashes_of(messages(first, last))
 
 
 def filled(count: int) -> Shadow:
@@ -31,7 +31,7 @@ def left(shadow: Shadow) -> list[bytes]:
     assert shadow.bytes == sum(len(payload) for payload, _, _ in shadow.messages)
     own = list(shadow.hashes)[shadow.context :]
     payloads = [payload for payload, _, _ in shadow.messages]
-    assert own == [hash_of(payload) for payload in payloads]
+    assert own == hashes_of(payloads)
     return payloads
 
 
