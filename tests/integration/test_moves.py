@@ -77,8 +77,9 @@ def forced_moves(control: Control, rng: random.Random) -> Iterator[list[Future[N
     def keep_asking(pool: ThreadPoolExecutor) -> None:
         while not over.wait(EVERY_S):
             still = [each for each in control.status().endpoints if each.moving_to is None]
-            endpoint = rng.choice(still)
-            asked.append(pool.submit(control.move, endpoint.name, 1 - endpoint.worker))
+            if still:
+                endpoint = rng.choice(still)
+                asked.append(pool.submit(control.move, endpoint.name, 1 - endpoint.worker))
 
     with ThreadPoolExecutor(50) as pool, ThreadPoolExecutor(1) as asking:
         task = asking.submit(keep_asking, pool)
