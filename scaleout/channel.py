@@ -27,6 +27,8 @@ WRITE_HIGH_WATER_BYTES = 2**20
 WRITE_LOW_WATER_BYTES = 2**18
 SOCKET_BUFFER_BYTES = 2**20
 """What is asked of the system, which may grant less: each switch to the other side moves as much as fits."""
+LAST_WORDS_TIMEOUT_S = 2.0
+"""A dead process's pipe that hasn't ended by then is held open by somebody else, a child of its processor's."""
 
 _LENGTHS = struct.Struct(">II")
 
@@ -117,6 +119,21 @@ class Channel(asyncio.BufferedProtocol, Generic[Incoming]):
     async def wait_lost(self) -> None:
         """Wait for the end of the channel."""
         await self._lost.wait()
+
+    async def wait_last_words(self, is_held_back: Callable[[], bool] = lambda: False) -> None:
+        """Wait until all that a dead process had sent has been taken, and end the channel.
+
+        Args:
+            is_held_back: whether this side is not reading at the moment.
+        """
+        while not self._lost.is_set():
+            try:
+                async with asyncio.timeout(LAST_WORDS_TIMEOUT_S):
+                    await self._lost.wait()
+            except TimeoutError:
+                if not is_held_back():
+                    self.abort()
+                    await self._lost.wait()
 
     # Receiving
 

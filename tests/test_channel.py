@@ -15,6 +15,7 @@ import msgspec
 import pytest
 import uvloop
 
+from scaleout import channel as channel_module
 from scaleout.channel import (
     MAX_BODY_BYTES,
     MAX_HEAD_BYTES,
@@ -278,6 +279,24 @@ def test_sending_on_a_channel_that_has_ended_is_silent(run: Run) -> None:
             await end.channel.close()
             assert not end.channel.is_writable
         assert (a.lost, b.lost) == ([None], [None])
+
+    run(main)
+
+
+def test_the_pipe_of_a_dead_process_that_somebody_holds_open_is_left(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(channel_module, "LAST_WORDS_TIMEOUT_S", 0.01)
+
+    async def main() -> None:
+        end, other = await raw()
+        held_back = iter([True, True, False])
+        with other:
+            other.sendall(framed(HEAD))
+            await end.channel.wait_last_words(lambda: next(held_back))
+        assert [message for message, _ in end.got] == [Ask(1)]
+        assert end.lost == [None]
+        assert list(held_back) == []
 
     run(main)
 

@@ -16,8 +16,6 @@ START_TIMEOUT_S = 60.0
 """A worker that has not sent its first heartbeat by then is stuck."""
 SECOND_LOOK_S = 1.0
 """A worker seems stuck, too, when it is this process that was held up: so look again."""
-LAST_WORDS_TIMEOUT_S = 2.0
-"""A dead worker's pipe that hasn't ended by then is held open by somebody else, a child of its processor's."""
 
 
 class ProcessEvents(Protocol):
@@ -155,12 +153,7 @@ class WorkerProcess:
         """Wait until the process is gone, and all it had reported has been taken."""
         await self._child.wait_dead()
         self._disarm()
-        try:
-            async with asyncio.timeout(LAST_WORDS_TIMEOUT_S):
-                await self.control.wait_lost()
-        except TimeoutError:
-            self.control.abort()
-            await self.control.wait_lost()
+        await self.control.wait_last_words()
 
     async def wait_last_words(self, is_held_back: Callable[[], bool]) -> None:
         """Wait until all that a dead worker had put into its results pipe has been read.
@@ -168,16 +161,7 @@ class WorkerProcess:
         Args:
             is_held_back: whether this side is not reading at the moment.
         """
-        while True:
-            try:
-                async with asyncio.timeout(LAST_WORDS_TIMEOUT_S):
-                    await self.results.wait_lost()
-            except TimeoutError:
-                if is_held_back():
-                    continue
-                self.results.abort()
-                await self.results.wait_lost()
-            return
+        await self.results.wait_last_words(is_held_back)
 
     @property
     def exit_code(self) -> int | None:

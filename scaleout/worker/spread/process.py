@@ -19,8 +19,6 @@ PATIENCE_S = 60.0
 """A helper that takes longer to begin, or to answer, is stuck."""
 END_GRACE_S = 2.0
 """A helper that is let go has that long to end."""
-LAST_WORDS_TIMEOUT_S = 2.0
-"""A dead helper's pipe that hasn't ended by then is held open by somebody else, a child of its processor's."""
 
 
 class HelperEvents(Protocol):
@@ -85,7 +83,7 @@ class HelperProcess:
             self._channel = await Channel.open(pipe, Reply, self._on_reply, self._on_lost)
             self._channel.send(self._outfit)
             await child.wait_dead()
-            await self._wait_last_words(self._channel)
+            await self._channel.wait_last_words()
             return self._fault or child.explain_death()
         finally:
             self.is_ready = False
@@ -95,14 +93,6 @@ class HelperProcess:
             child.release()
             if self._channel is not None:
                 self._channel.abort()
-
-    async def _wait_last_words(self, channel: Channel[Reply]) -> None:
-        try:
-            async with asyncio.timeout(LAST_WORDS_TIMEOUT_S):
-                await channel.wait_lost()
-        except TimeoutError:
-            channel.abort()
-            await channel.wait_lost()
 
     # Work
 
