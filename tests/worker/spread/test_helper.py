@@ -217,8 +217,7 @@ def test_a_processor_that_is_unfit_for_helpers_is_told_of(
     async def scenario() -> None:
         desk = spread_desk(UNFIT, processors=1)
         desk.receive_numbers(1)
-        await desk.until(lambda: caplog.messages)
-        await desk.drain(0.1)
+        await desk.drain(3.0)
         assert desk.counts == (1, 0, 0, 1)
 
     with caplog.at_level(logging.WARNING, "scaleout"):
