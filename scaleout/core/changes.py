@@ -24,7 +24,7 @@ class Depth(Enum):
     """It is begun anew."""
 
 
-class Change(Struct, frozen=True):
+class EndpointChange(Struct, frozen=True):
     """What changes of an endpoint that stays."""
 
     endpoint: Endpoint
@@ -37,38 +37,39 @@ class Change(Struct, frozen=True):
     """Whether keys of its placement change."""
 
 
-class Changes(Struct, frozen=True):
+class ConfigChanges(Struct, frozen=True):
     """What a new configuration changes."""
 
     added: tuple[Endpoint, ...] = ()
     removed: tuple[str, ...] = ()
     """Names."""
-    changed: tuple[Change, ...] = ()
+    changed: tuple[EndpointChange, ...] = ()
     workers: int | None = None
     """How many there are to be, where that is another number."""
     restart: tuple[str, ...] = ()
     """Keys of the run that only another run can follow."""
 
 
-def compare(before: Endpoint, after: Endpoint) -> Change | None:
+def endpoint_change(before: Endpoint, after: Endpoint) -> EndpointChange | None:
     """What changes between two versions of an endpoint of one name; None: nothing does."""
-    differing = _differing(before, after)
-    if not differing:
+    keys = changed_keys(before, after)
+    if not keys:
         return None
-    rest = differing - PLACEMENT
-    is_placed_anew = rest != differing
+    rest = keys - PLACEMENT
+    is_placed_anew = rest != keys
     if not rest:
-        return Change(after, Depth.PLACEMENT, is_placed_anew=True)
+        return EndpointChange(after, Depth.PLACEMENT, is_placed_anew=True)
     add = tuple(stream for stream in after.streams if stream not in before.streams)
     remove = tuple(stream for stream in before.streams if stream not in after.streams)
     if rest == {"streams"} and _can_change_streams(before, after, remove):
         if not add and not remove:  # another order is no change
-            return Change(after, Depth.PLACEMENT, is_placed_anew=True) if is_placed_anew else None
-        return Change(after, Depth.STREAMS, add, remove, is_placed_anew)
-    return Change(after, Depth.CONNECTION, is_placed_anew=is_placed_anew)
+            return EndpointChange(after, Depth.PLACEMENT, is_placed_anew=True) if is_placed_anew else None
+        return EndpointChange(after, Depth.STREAMS, add, remove, is_placed_anew)
+    return EndpointChange(after, Depth.CONNECTION, is_placed_anew=is_placed_anew)
 
 
-def _differing(before: Struct, after: Struct) -> set[str]:
+def changed_keys(before: Struct, after: Struct) -> set[str]:
+    """The keys that two versions of the same have different values for."""
     return {key for key in before.__struct_fields__ if getattr(before, key) != getattr(after, key)}
 
 
@@ -78,7 +79,7 @@ def _can_change_streams(before: Endpoint, after: Endpoint, remove: tuple[str, ..
     return bool(before.streams and after.streams) and (not remove or can_unsubscribe)
 
 
-def changes(old: Config, new: Config, running: Mapping[str, Endpoint]) -> Changes:
+def config_changes(old: Config, new: Config, running: Mapping[str, Endpoint]) -> ConfigChanges:
     """What is to be done so that the run follows a new configuration.
 
     What hasn't changed in the configuration stays as it is, also where a person has added, removed or changed
@@ -98,9 +99,9 @@ def changes(old: Config, new: Config, running: Mapping[str, Endpoint]) -> Change
             continue
         if now is None:
             added.append(endpoint)
-        elif (change := compare(now, _merged(was, endpoint, now))) is not None:
+        elif (change := endpoint_change(now, _merged(was, endpoint, now))) is not None:
             changed.append(change)
-    return Changes(
+    return ConfigChanges(
         added=tuple(added),
         removed=tuple(name for name in before if name not in wanted and name in running),
         changed=tuple(changed),
@@ -113,7 +114,7 @@ def _merged(was: Endpoint | None, wanted: Endpoint, now: Endpoint) -> Endpoint:
     """An endpoint as it runs, with the keys that have changed in the configuration."""
     if was is None:
         return wanted
-    return structs.replace(now, **{key: getattr(wanted, key) for key in _differing(was, wanted)})
+    return structs.replace(now, **{key: getattr(wanted, key) for key in changed_keys(was, wanted)})
 
 
 def _workers(old: Config, new: Config) -> int | None:
@@ -123,9 +124,9 @@ def _workers(old: Config, new: Config) -> int | None:
 
 
 def _restart(old: Config, new: Config) -> tuple[str, ...]:
-    differing = _differing(old, new) - {"endpoints", "secrets"}
+    keys = changed_keys(old, new) - {"endpoints", "secrets"}
     if _workers(old, new) is not None:
-        differing.discard("workers")
+        keys.discard("workers")
     if old.state is None or new.state is None:  # it may be derived: from whether there is anything to keep
-        differing.discard("state")
-    return tuple(key for key in Config.__struct_fields__ if key in differing)
+        keys.discard("state")
+    return tuple(key for key in Config.__struct_fields__ if key in keys)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
-from scaleout.core.lifecycle import EndpointState
 from scaleout.core.wire import Assign, Assignment, Batch, CursorMark, NumbersMark, Release
 from scaleout.supervisor.process import WorkerProcess
 from scaleout.supervisor.roster import Roster
@@ -69,8 +68,7 @@ class Duties:
             tuple(
                 self.assignment(status)
                 for status in self._roster.of_worker(worker)
-                if status.state not in (EndpointState.ENDED, EndpointState.PAUSED)
-                and status.slot not in self._leaving
+                if not status.is_at_rest and status.slot not in self._leaving
             )
         )
 

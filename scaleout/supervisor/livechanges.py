@@ -6,9 +6,8 @@ import asyncio
 import logging
 from collections.abc import Callable, Sequence
 
-from msgspec import structs
-
 from scaleout.config import Endpoint
+from scaleout.core.changes import PLACEMENT, changed_keys
 from scaleout.core.lifecycle import EndpointState, WorkerState
 from scaleout.core.scaling import WorkerLoad
 from scaleout.errors import ControlError, MoveError
@@ -23,16 +22,16 @@ from scaleout.supervisor.status import EndpointStatus, WorkerStatus
 
 READY_WITHIN_S = 60.0
 """A worker that is added."""
-PLACEMENT = ("worker", "apart", "weight")
-"""Keys of an endpoint that its worker has no use for."""
-WHERE_IT_STANDS = (
-    "uri",
-    "streams",
-    "cursor",
-    "sequence",
-    "sequence_key",
-    "sequence_first",
-    "sequence_previous",
+WHERE_IT_STANDS = frozenset(
+    {
+        "uri",
+        "streams",
+        "cursor",
+        "sequence",
+        "sequence_key",
+        "sequence_first",
+        "sequence_previous",
+    }
 )
 """Keys without which cursor and numbers are of another feed."""
 
@@ -101,10 +100,10 @@ class LiveChanges:
             ControlError: it can't be paused.
         """
         status = self._roster[slot]
-        if _is_at_rest(status):
+        if status.is_at_rest:
             raise ControlError(f"{status.endpoint.name} is {status.state.value} already")
         await self._let_go(status, "it is being paused")
-        if not _is_at_rest(status):
+        if not status.is_at_rest:
             status.pause()
             _log.info("%s is paused", status.endpoint.name)
 
@@ -122,20 +121,21 @@ class LiveChanges:
     async def change(self, slot: int, endpoint: Endpoint) -> None:
         """Go on with other settings of an endpoint; it reconnects where they concern more than its placement."""
         status = self._roster[slot]
-        before = status.endpoint
-        if _differ(before, endpoint, set(Endpoint.__struct_fields__) - set(PLACEMENT)):
-            await self._let_go(status, "its settings change")
-            if _differ(before, endpoint, WHERE_IT_STANDS):
-                self._duties.forget(slot)
+        keys = changed_keys(status.endpoint, endpoint)
+        if keys <= PLACEMENT:
             status.endpoint = endpoint
-            self._budgets.expect(slot, endpoint)
-            if not _is_at_rest(status):
-                self._give(status)
+            return
+        await self._let_go(status, "its settings change")
+        if keys & WHERE_IT_STANDS:
+            self._duties.forget(slot)
         status.endpoint = endpoint
+        self._budgets.expect(slot, endpoint)
+        if not status.is_at_rest:
+            self._give(status)
 
     async def _let_go(self, status: EndpointStatus, reason: str) -> None:
         await self._moves.abort(status.slot, reason)
-        if not _is_at_rest(status):
+        if not status.is_at_rest:
             await self._duties.take_back(status)
 
     def _give(self, status: EndpointStatus) -> None:
@@ -180,7 +180,7 @@ class LiveChanges:
 
     def endpoint_count(self) -> int:
         """How many endpoints there are that workers have something to do for."""
-        return sum(not _is_at_rest(status) for status in self._roster)
+        return sum(not status.is_at_rest for status in self._roster)
 
     async def scale_by_hand(self, workers: int) -> None:
         """`scale`, on a person's word: from then on that is their number, whatever the load.
@@ -224,16 +224,6 @@ class LiveChanges:
         for status in self._roster.of_worker(worker.id):  # those that can't be spliced at the moment
             await self._let_go(status, "its worker is retired")
             status.worker = self._balancer.home_for(status.endpoint)
-            if not _is_at_rest(status):
+            if not status.is_at_rest:
                 self._give(status)
         await self._staff.retire(worker)
-
-
-def _is_at_rest(status: EndpointStatus) -> bool:
-    """Whether no worker is to run it."""
-    return status.state in (EndpointState.PAUSED, EndpointState.ENDED)
-
-
-def _differ(one: Endpoint, other: Endpoint, keys: Sequence[str] | set[str]) -> bool:
-    first, second = structs.asdict(one), structs.asdict(other)
-    return any(first[key] != second[key] for key in keys)

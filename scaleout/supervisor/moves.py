@@ -155,7 +155,7 @@ class Moves:
         await self._duties.take_back(status)
         if self.is_stopped:
             raise MoveError("the run is coming to its end")
-        if status.state in (EndpointState.ENDED, EndpointState.PAUSED):
+        if status.is_at_rest:
             raise MoveError(f"it is {status.state.value}")
         status.wait()
         status.arrive(target)

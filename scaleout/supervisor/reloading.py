@@ -12,7 +12,7 @@ from msgspec import structs
 from scaleout.config import Config
 from scaleout.control.messages import Reloaded
 from scaleout.control.text import reload_text
-from scaleout.core.changes import Change, Changes, Depth, changes
+from scaleout.core.changes import ConfigChanges, Depth, EndpointChange, config_changes
 from scaleout.core.lifecycle import EndpointState
 from scaleout.core.wire import ChangeStreams
 from scaleout.errors import ConfigError, ControlError
@@ -85,7 +85,7 @@ class Reloader:
                 raise ControlError(STOPPING)
             self._supervisor.staff.hide(new.secrets)
             running = {status.endpoint.name: status.endpoint for status in self._supervisor.endpoints}
-            done = await self._apply(new, changes(self._followed, new, running), self._source.name)
+            done = await self._apply(new, config_changes(self._followed, new, running), self._source.name)
         self._tell(done)
         return done
 
@@ -111,7 +111,7 @@ class Reloader:
 
     # Applying
 
-    async def _apply(self, new: Config, todo: Changes, source: str) -> Reloaded:
+    async def _apply(self, new: Config, todo: ConfigChanges, source: str) -> Reloaded:
         """Make room first, then use it."""
         problems: dict[str | None, str] = {}
         """By endpoint; None: of the workers."""
@@ -151,7 +151,7 @@ class Reloader:
             problems=tuple(dict.fromkeys(problems.values())),
         )
 
-    def _follow(self, new: Config, todo: Changes, failed: Collection[str | None]) -> None:
+    def _follow(self, new: Config, todo: ConfigChanges, failed: Collection[str | None]) -> None:
         """Keep what is followed from now on: what couldn't be done is tried again with the next reload."""
         before = {endpoint.name: endpoint for endpoint in self._followed.endpoints}
         endpoints = [endpoint for endpoint in new.endpoints if endpoint.name not in failed]
@@ -166,7 +166,7 @@ class Reloader:
         if status is not None:
             await self._supervisor.changes.remove(status.slot)
 
-    async def _change(self, change: Change) -> None:
+    async def _change(self, change: EndpointChange) -> None:
         status = self._supervisor.endpoints.find(change.endpoint.name)
         if status is None:
             raise ControlError("it has been removed meanwhile")
@@ -182,9 +182,9 @@ class Reloader:
         if change.is_placed_anew:
             await self._place(status)
 
-    async def _change_streams(self, status: EndpointStatus, change: Change) -> bool:
+    async def _change_streams(self, status: EndpointStatus, change: EndpointChange) -> bool:
         """Change streams on the connections that there are; whether that could be done."""
-        if status.moving_to is not None or status.state in (EndpointState.PAUSED, EndpointState.ENDED):
+        if status.moving_to is not None or status.is_at_rest:
             return False
         problem = await self._supervisor.ask(
             status.slot, lambda number: ChangeStreams(number, status.slot, change.add, change.remove)

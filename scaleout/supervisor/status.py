@@ -37,6 +37,11 @@ class EndpointStatus(Struct):
     load: Load = Load()
     """As measured lately."""
 
+    @property
+    def is_at_rest(self) -> bool:
+        """Whether no worker is to run it."""
+        return self.state in (EndpointState.PAUSED, EndpointState.ENDED)
+
     def take(self, change: StateChange) -> None:
         """Follow what the worker reports."""
         self._enter(change.state)
@@ -78,7 +83,7 @@ class EndpointStatus(Struct):
 
     def lose_worker(self, reason: str) -> None:
         """The worker died."""
-        if self.state not in (EndpointState.ENDED, EndpointState.PAUSED):
+        if not self.is_at_rest:
             self.wait()
             self.last_error = f"its worker died: {reason}"
 
