@@ -54,7 +54,7 @@ def progress(supervisor: Supervisor, before: Counts, total: Counts, elapsed_s: f
         parts.append(f"{ended} ended")
     if paused := states.count(EndpointState.PAUSED):
         parts.append(f"{paused} paused")
-    if moves := sum(status.moves for status in supervisor.endpoints):
+    if moves := supervisor.endpoints.moves:
         parts.append(plural(moves, "move"))
     if total.lost:
         parts.append(f"{compact(total.lost)} lost")

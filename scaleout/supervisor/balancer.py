@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
 
 from scaleout.config import Config, Endpoint
 from scaleout.core.filling import Filling
@@ -136,7 +136,7 @@ class Balancer:
         """The workers for endpoints that are added, each to the one with the least to do."""
         added = [subject(-1 - index, each, Load(), self._measure) for index, each in enumerate(endpoints)]
         present = self._subjects()
-        takers = self.takers or [worker.id for worker in self._staff.present]
+        takers = self.takers or self._staff.ids
         filling = Filling(takers, [*present, *added])
         for each in present:
             if each.worker in filling.workers:
@@ -177,27 +177,22 @@ def subject(
 
 
 def first_placement(
-    endpoints: Sequence[Endpoint], workers: int, known: Callable[[int], Load | None], measure: Measure
+    endpoints: Sequence[Endpoint], workers: int, known: Mapping[int, Load], measure: Measure
 ) -> dict[int, int]:
     """Each slot's worker at the start: by what an earlier run has measured, else by the declared weights.
 
     Args:
         endpoints: by slot.
         workers: how many.
-        known: what has been measured of a slot.
+        known: what has been measured, by slot.
         measure: what is balanced.
     """
-    loads = [known(slot) for slot in range(len(endpoints))]
-    measured = [
-        load.by(measure) / endpoint.weight
-        for load, endpoint in zip(loads, endpoints, strict=True)
-        if load is not None
-    ]
+    measured = [load.by(measure) / endpoints[slot].weight for slot, load in known.items()]
     per_weight = sum(measured) / len(measured) if sum(measured) > 0 else 1.0
     subjects = []
-    for slot, (endpoint, load) in enumerate(zip(endpoints, loads, strict=True)):
-        each = subject(slot, endpoint, load or Load(), measure)
-        if load is None:
+    for slot, endpoint in enumerate(endpoints):
+        each = subject(slot, endpoint, known.get(slot, Load()), measure)
+        if slot not in known:
             each.load = endpoint.weight * per_weight
         subjects.append(each)
     return place_all(subjects, range(workers))

@@ -139,7 +139,7 @@ class LiveChanges:
             await self._duties.take_back(status)
 
     def _give(self, status: EndpointStatus) -> None:
-        if status.worker not in {worker.id for worker in self._staff.present}:
+        if status.worker not in self._staff.ids:
             status.worker = self._balancer.home_for(status.endpoint)
         status.wait()
         self._duties.give(status)
@@ -152,9 +152,6 @@ class LiveChanges:
         Raises:
             ControlError: it stays where it was.
         """
-        if worker not in {each.id for each in self._staff.present}:
-            ids = ", ".join(str(each.id) for each in self._staff.present)
-            raise ControlError(f"there is no worker {worker}; there are {ids}")
         status = self._roster[slot]
         why = f"{status.endpoint.name} from worker {status.worker} to {worker}: by command"
         try:

@@ -99,11 +99,11 @@ class Operator:
 
     def _check_workers(self, endpoints: Sequence[Endpoint], source: str) -> None:
         """An endpoint that is to have a worker of its own choice needs one that there is, or may be."""
-        ids = [worker.id for worker in self._supervisor.workers]
         if self._supervisor.config.workers == "auto":
             return
+        ids = self._supervisor.staff.ids
         faults = [
-            Fault(source, f"endpoints[{index}].worker", f"{_no_worker(endpoint.worker, ids)}")
+            Fault(source, f"endpoints[{index}].worker", _no_worker(endpoint.worker, ids))
             for index, endpoint in enumerate(endpoints)
             if endpoint.worker is not None and endpoint.worker not in ids
         ]
@@ -144,7 +144,7 @@ class Operator:
     # Workers
 
     async def _move(self, name: str, worker: int) -> control.Moved:
-        status, ids = self._find(name), [worker.id for worker in self._supervisor.workers]
+        status, ids = self._find(name), self._supervisor.staff.ids
         if worker not in ids:
             raise ControlError(_no_worker(worker, ids))
         if status.worker == worker and status.moving_to is None:
@@ -159,7 +159,7 @@ class Operator:
         if not 1 <= workers <= MAX_WORKERS:
             raise ControlError(f"expected a number of workers from 1 to {MAX_WORKERS:,}, found {workers}")
         await self._changes.scale_by_hand(workers)
-        return control.Scaled(workers=tuple(worker.id for worker in self._supervisor.workers))
+        return control.Scaled(workers=tuple(self._supervisor.staff.ids))
 
     # The run
 

@@ -194,9 +194,9 @@ class Reloader:
     async def _place(self, status: EndpointStatus) -> None:
         """Move an endpoint to the worker that it belongs to, if it isn't about to move there."""
         worker = status.endpoint.worker
-        ids = [each.id for each in self._supervisor.workers]
-        if worker in ids and worker not in (status.worker, status.moving_to):
-            assert worker is not None
+        if worker is None or worker in (status.worker, status.moving_to):
+            return
+        if worker in self._supervisor.staff.ids:
             await self._supervisor.changes.move(status.slot, worker)
 
 

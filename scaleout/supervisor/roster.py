@@ -55,6 +55,11 @@ class Roster:
         return tuple(self._all.values())
 
     @property
+    def moves(self) -> int:
+        """Of all that there ever were, to other workers."""
+        return sum(status.moves for status in self._all.values())
+
+    @property
     def has_ended(self) -> bool:
         """Whether there are endpoints, and all of them have ended for good."""
         return bool(self._present) and all(

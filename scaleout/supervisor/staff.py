@@ -92,6 +92,11 @@ class Staff:
         return [worker for worker in self.ever.values() if not worker.is_retired]
 
     @property
+    def ids(self) -> list[int]:
+        """Of the workers that aren't retired."""
+        return [worker.id for worker in self.present]
+
+    @property
     def processes(self) -> Sequence[WorkerProcess]:
         """Those that live."""
         return tuple(self._processes.values())
@@ -129,7 +134,7 @@ class Staff:
 
     def engage(self, workers: int) -> None:
         """Have so many more workers, which begin with the run, or now: ids that are free, lowest first."""
-        taken = {worker.id for worker in self.present}
+        taken = set(self.ids)
         free = (id for id in range(len(taken) + workers) if id not in taken)
         for _, id in zip(range(workers), free, strict=False):
             worker = self.ever.setdefault(id, WorkerStatus(id=id))

@@ -83,12 +83,12 @@ class Supervisor:
             self._allowance = Allowance()
             self._allowance.grant(config.limit)
         self._state = StateFile(config.state, names)
-        placement = first_placement(
-            config.endpoints,
-            workers,
-            lambda slot: self._state.load(config.endpoints[slot].name),
-            config.rebalance.by,
-        )
+        known = {
+            slot: load
+            for slot, endpoint in enumerate(config.endpoints)
+            if (load := self._state.load(endpoint.name)) is not None
+        }
+        placement = first_placement(config.endpoints, workers, known, config.rebalance.by)
         self.endpoints = Roster(config.endpoints, placement, names)
         self.staff = Staff(
             config,
@@ -106,13 +106,7 @@ class Supervisor:
         self._questions = Questions()
         self._duties = Duties(self.endpoints, self.staff, self._state, lambda: self.is_stopping)
         self.loads = Loads(self.endpoints, self.staff, config.rebalance.half_life)
-        self.loads.restore(
-            {
-                status.slot: load
-                for status in self.endpoints
-                if (load := self._state.load(status.endpoint.name)) is not None
-            }
-        )
+        self.loads.restore(known)
         self.moves = Moves(
             self.staff,
             self._duties,

@@ -61,7 +61,7 @@ class Views:
             workers=tuple(_worker(worker, held[worker.id]) for worker in supervisor.workers),
             endpoints=endpoints,
             totals=self.totals(),
-            moves=sum(status.moves for status in supervisor.endpoints.ever),
+            moves=supervisor.endpoints.moves,
             recent_moves=tuple(map(self.move, tuple(supervisor.moves.records)[-RECENT_MOVES:])),
         )
 
