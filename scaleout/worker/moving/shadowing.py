@@ -130,9 +130,9 @@ class Shadowing:
         return not (self._overlap.shadow.messages or self._held.messages)
 
     @property
-    def has_brought(self) -> bool:
-        """Whether it has brought any message, or had the time to."""
-        return self._overlap.shadow.total > 0 or self._patience.are_past_opening(self._loop.time())
+    def covers_lag(self) -> bool:
+        """Whether it has been open for so long that the giver, which may lag behind it, has caught up."""
+        return self._patience.are_past_opening(self._loop.time())
 
     def hear_giver(self, hashes: bytes, is_last: bool) -> None:
         """Note what the giver has delivered."""

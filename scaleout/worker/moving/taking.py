@@ -163,7 +163,7 @@ class Taking:
             self._settle()
         elif all(shadowing.is_open for shadowing in self._shadowings):
             is_enough = [
-                each.has_enough() if self._is_spliced else each.has_brought for each in self._shadowings
+                each.has_enough() if self._is_spliced else each.covers_lag for each in self._shadowings
             ]
             if all(is_enough):
                 self._ask(CutWanted(self.move, any(each.is_at_a_loss for each in self._shadowings)))
