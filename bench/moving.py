@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
+from typing import NamedTuple
 
 import msgspec
 from msgspec.structs import asdict
@@ -93,10 +94,7 @@ def run(rounds: int, seconds: float, directory: Path, progress: Callable[[str], 
         summary = json.loads((Path(name) / "summary.json").read_bytes())
     result = _report(measured, seconds, summary)
     print(f"{markdown(result)}\n", flush=True)
-    directory.mkdir(parents=True, exist_ok=True)
-    path = directory / f"{NAME}.json"
-    path.write_bytes(msgspec.json.format(msgspec.json.encode(result), indent=2) + b"\n")
-    return path
+    return report.save(result, directory)
 
 
 @contextmanager
@@ -145,30 +143,31 @@ def _turn(pid: int, control: Control, seconds: float, moving: bool) -> Turn:
     pids = list(processes.peak_rss_bytes(pid))
     with _moves(control, moving):
         time.sleep(SETTLE_S)
-        before, moves, began, used = (
-            _delivered(control),
-            _made(control),
-            time.monotonic(),
-            processes.cpu_s(pids),
-        )
+        before = _look(control, pids)
         time.sleep(seconds)
-        after, made, ended, spent = (
-            _delivered(control),
-            _made(control),
-            time.monotonic(),
-            processes.cpu_s(pids),
-        )
-    if used is None or spent is None:
+        after = _look(control, pids)
+    delivered = after.delivered - before.delivered
+    return Turn(
+        messages_per_s=delivered / (after.at_s - before.at_s),
+        messages_per_cpu_s=delivered / (after.cpu_s - before.cpu_s),
+        moves=after.moves - before.moves,
+    )
+
+
+class _Look(NamedTuple):
+    """What the run has come to at a moment."""
+
+    at_s: float
+    delivered: int
+    moves: int
+    cpu_s: float
+
+
+def _look(control: Control, pids: list[int]) -> _Look:
+    status, at_s, cpu_s = control.status(), time.monotonic(), processes.cpu_s(pids)
+    if cpu_s is None:
         raise BenchError("this system doesn't tell the CPU time of other processes")
-    return Turn((after - before) / (ended - began), (after - before) / (spent - used), made - moves)
-
-
-def _delivered(control: Control) -> int:
-    return control.status().totals["delivered"]
-
-
-def _made(control: Control) -> int:
-    return control.status().moves
+    return _Look(at_s, status.totals["delivered"], status.moves, cpu_s)
 
 
 @contextmanager

@@ -74,10 +74,7 @@ def run(rounds: int, count: int, directory: Path, progress: Callable[[str], None
         progress(f"{NAME} {chain}: {rounds} rounds done")
     result = make_report(measured, count, describe_cores(cores))
     print(f"{markdown(result)}\n", flush=True)
-    directory.mkdir(parents=True, exist_ok=True)
-    path = directory / f"{NAME}.json"
-    path.write_bytes(msgspec.json.format(msgspec.json.encode(result), indent=2) + b"\n")
-    return path
+    return report.save(result, directory)
 
 
 def measure(chain: Chain, rounds: int, count: int, cores: Cores | None) -> list[Round]:

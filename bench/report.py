@@ -156,8 +156,8 @@ def _thousands(figure: Spread) -> str:
     return f"{middle:,.0f} k ({low:,.0f} to {high:,.0f})"
 
 
-def save(report: Report, directory: Path) -> Path:
-    """Write the report as JSON."""
+def save(report: Origin, directory: Path) -> Path:
+    """Write a report as JSON, into a file with the name of its case."""
     directory.mkdir(parents=True, exist_ok=True)
     path = directory / f"{report.case}.json"
     path.write_bytes(msgspec.json.format(msgspec.json.encode(report), indent=2) + b"\n")

@@ -13,6 +13,7 @@ from bench.days import report
 from bench.days.policies import POLICIES
 from bench.days.simulation import Figures, live
 from bench.days.world import Settings
+from bench.report import save
 
 NAME = report.NAME
 SHARED = (("scaleout",), ("round-robin", "rendezvous", "greedy"))
@@ -32,7 +33,7 @@ def main(argv: Sequence[str], results: Path) -> None:
         figures = {name: each for part in parts for name, each in part.result().items()}
     result = report.make_report(settings, {name: figures[name] for name in POLICIES})
     print(f"{report.markdown(result)}\n", flush=True)
-    print(f"bench: wrote {report.save(result, arguments.results)}", file=sys.stderr)
+    print(f"bench: wrote {save(result, arguments.results)}", file=sys.stderr)
 
 
 def scaled(endpoints: int, workers: int, hours: float, seed: int, tick_s: float) -> Settings:

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
-import msgspec
 from msgspec.structs import asdict
 
 from bench import report
@@ -73,11 +70,3 @@ def _row(what: str, figures: Figures) -> str:
 
 def _ms(seconds: float | None) -> str:
     return "" if seconds is None else f"{1000 * seconds:.0f} ms"
-
-
-def save(result: Report, directory: Path) -> Path:
-    """Write the report as JSON."""
-    directory.mkdir(parents=True, exist_ok=True)
-    path = directory / f"{NAME}.json"
-    path.write_bytes(msgspec.json.format(msgspec.json.encode(result), indent=2) + b"\n")
-    return path
