@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import hashlib
+import heapq
 import time
 from collections.abc import Callable, Mapping, Sequence
 from itertools import count, repeat
 from typing import Protocol
 
 from bench.days.world import World
-from scaleout.core.placement import Move, Planner, Subject, evacuate, place, place_all
+from scaleout.core.board import Move, Subject
+from scaleout.core.filling import evacuate, place_all
+from scaleout.core.placement import Planner
 from scaleout.core.rates import Load, Rates
 
 MOVE_S = 5.0
@@ -136,7 +139,7 @@ class Rendezvous:
 
 
 class Greedy:
-    """Heaviest first, each to the least loaded worker, afresh in every tick."""
+    """Places all endpoints afresh in every tick."""
 
     def __init__(self, world: World) -> None:
         self._measured = Measured(world)
@@ -150,6 +153,28 @@ class Greedy:
         placement = place(weights, workers)
         self.planning_s.append(time.process_time() - begun)
         self.where = _listed(placement)
+
+
+def place(weights: Mapping[int, float], workers: Sequence[int]) -> dict[int, int]:
+    """Spread slots over workers, heaviest first, each to the least loaded worker.
+
+    The greedy rule (longest processing time first; Graham, 1969) is at most a third above the best possible load.
+
+    Args:
+        weights: each slot's weight.
+        workers: ids of the workers; at least one.
+
+    Returns:
+        Each slot's worker. Equal weights are spread evenly, and the same input gives the same placement.
+    """
+    loads = [(0.0, 0, worker) for worker in workers]
+    heapq.heapify(loads)
+    placement: dict[int, int] = {}
+    for slot in sorted(weights, key=lambda slot: (-weights[slot], slot)):
+        load, count, worker = heapq.heappop(loads)
+        placement[slot] = worker
+        heapq.heappush(loads, (load + weights[slot], count + 1, worker))
+    return placement
 
 
 def _listed(placement: Mapping[int, int]) -> list[int]:

@@ -1,48 +1,19 @@
-"""Which worker runs which endpoint: by declared weight at the start, and by measured load ever after."""
+"""Which endpoints move to which worker, as the measured loads ask for it: a few at a time, none for noise."""
 
 from __future__ import annotations
 
-import heapq
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 
 from msgspec import Struct
 
 from scaleout.core.board import Board, Move, Subject
 from scaleout.core.choosing import Choice, Costs, choose
-from scaleout.core.filling import evacuate, place_all
 from scaleout.core.pressure import Pressure
 from scaleout.core.rates import Measure, say_load
 
-__all__ = ["Limits", "Move", "Planner", "Subject", "evacuate", "place", "place_all"]
-
-
-def place(weights: Mapping[int, float], workers: Sequence[int]) -> dict[int, int]:
-    """Spread slots over workers, heaviest first, each to the least loaded worker.
-
-    The greedy rule (longest processing time first; Graham, 1969) is at most a third above the best possible load.
-
-    Args:
-        weights: each slot's weight.
-        workers: ids of the workers; at least one.
-
-    Returns:
-        Each slot's worker. Equal weights are spread evenly, and the same input gives the same placement.
-    """
-    loads = [(0.0, 0, worker) for worker in workers]
-    heapq.heapify(loads)
-    placement: dict[int, int] = {}
-    for slot in sorted(weights, key=lambda slot: (-weights[slot], slot)):
-        load, count, worker = heapq.heappop(loads)
-        placement[slot] = worker
-        heapq.heappush(loads, (load + weights[slot], count + 1, worker))
-    return placement
-
-
 OVERDUE_S = 60.0
 """A move of which nothing is seen or heard for so long is no longer counted on."""
-
-
 SETTLED = 0.05
 """What excess is enough for a worker that has just been relieved: what is left of it has to last to be acted on."""
 
@@ -117,7 +88,7 @@ class Planner:
         self._settle(now, subjects)
         if len(workers) == 0:
             return []
-        resting = {slot for slot, record in self._records.items() if now < record.until}
+        resting = {slot for slot in self._records if self.is_cooling(slot, now)}
         board = Board(subjects, workers, {slot: to for slot, (to, _) in self._underway.items()}, resting)
         excesses = [board.excess(at) for at in range(len(workers))]
         pressed = self._pressure.look(now, workers, excesses, board.marks)

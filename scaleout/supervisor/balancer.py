@@ -7,10 +7,11 @@ import logging
 from collections.abc import Mapping, Sequence
 
 from scaleout.config import Config, Endpoint
-from scaleout.core.filling import Filling
+from scaleout.core.board import Move, Subject
+from scaleout.core.filling import Filling, evacuate, place_all
 from scaleout.core.hosts import host_of
 from scaleout.core.lifecycle import EndpointState, WorkerState
-from scaleout.core.placement import Limits, Move, Planner, Subject, evacuate, place_all
+from scaleout.core.placement import Limits, Planner
 from scaleout.core.rates import Load, Measure
 from scaleout.errors import MoveError
 from scaleout.supervisor.moves import MoveRecord, Moves

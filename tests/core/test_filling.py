@@ -7,8 +7,9 @@ from collections import Counter
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bench.days.policies import place
+from scaleout.core.board import Subject
 from scaleout.core.filling import evacuate, place_all
-from scaleout.core.placement import Subject, place
 
 WORKERS = st.lists(st.integers(0, 20), min_size=1, max_size=6, unique=True)
 
