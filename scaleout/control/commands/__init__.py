@@ -6,6 +6,7 @@ import argparse
 from collections.abc import Callable, Mapping
 
 from scaleout.control.commands import endpoints, running, status, talking, workers
+from scaleout.control.commands.common import add_common
 
 AddArguments = Callable[[argparse.ArgumentParser], None]
 Command = Callable[[argparse.Namespace], int]
@@ -33,7 +34,7 @@ SUBCOMMANDS: Mapping[str, tuple[AddArguments, Command, str]] = {
         workers.move,
         "Move an endpoint to another worker of a live run, without losing or repeating a message.",
     ),
-    "rebalance": (workers.add_arguments, workers.rebalance, "Balance the workers of a live run at once."),
+    "rebalance": (add_common, workers.rebalance, "Balance the workers of a live run at once."),
     "scale": (workers.add_arguments_of_scale, workers.scale, "Have more workers in a live run, or fewer."),
     "send": (
         talking.add_arguments_of_send,
@@ -46,12 +47,12 @@ SUBCOMMANDS: Mapping[str, tuple[AddArguments, Command, str]] = {
         "Add streams to an endpoint in a live run, and take others away; the rest goes on.",
     ),
     "reload": (
-        running.add_arguments,
+        add_common,
         running.reload,
         "Let a live run read its configuration again, and make the smallest change.",
     ),
     "drain": (
-        running.add_arguments,
+        add_common,
         running.drain,
         "Let a live run stop reading, write all that is in flight, and end.",
     ),

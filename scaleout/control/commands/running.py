@@ -7,14 +7,9 @@ import argparse
 from msgspec import structs
 
 from scaleout import exits, streams
-from scaleout.control.commands.common import add_common, control_of, tell
+from scaleout.control.commands.common import control_of, tell
 from scaleout.control.text import reload_text, totals_text
 from scaleout.monitor.text import plural
-
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Tell a parser what they take."""
-    add_common(parser)
 
 
 def reload(namespace: argparse.Namespace) -> int:

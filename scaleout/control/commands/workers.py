@@ -11,11 +11,6 @@ from scaleout.control.text import move_text
 from scaleout.monitor.text import plural
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Tell a parser what `rebalance` takes."""
-    add_common(parser)
-
-
 def add_arguments_of_move(parser: argparse.ArgumentParser) -> None:
     """Tell a parser what `move` takes."""
     parser.add_argument("endpoint", metavar="ENDPOINT", help="its name")
