@@ -48,11 +48,6 @@ class Backlog:
         return bool(self._holders) and not self._is_draining
 
     @property
-    def processors(self) -> int:
-        """The pipeline's."""
-        return self.pipeline.processors
-
-    @property
     def cpu_s(self) -> float:
         """The pipeline's."""
         return self.pipeline.cpu_s

@@ -32,13 +32,8 @@ class Pipeline:
         self.books = books
 
     @property
-    def processors(self) -> int:
-        """How many processes there should be that process the messages for this one."""
-        return 0
-
-    @property
     def cpu_s(self) -> float:
-        """CPU seconds that such processes have used so far, those that are gone, too."""
+        """CPU seconds that helper processes have used so far, those that are gone, too."""
         return 0.0
 
     def handle(self, read: Read) -> None:

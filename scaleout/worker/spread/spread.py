@@ -93,11 +93,6 @@ class Spread(Pipeline):
         return f"<Spread {self._place.value}: {self._crew.size} helpers, {self._line!r}>"
 
     @property
-    def processors(self) -> int:
-        """How many helper processes there should be."""
-        return self._crew.size
-
-    @property
     def cpu_s(self) -> float:
         """CPU seconds that helpers have used so far."""
         return self._crew.cpu_s
