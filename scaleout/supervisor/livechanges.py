@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections import defaultdict
 from collections.abc import Callable, Sequence
 
 from scaleout.config import Endpoint
@@ -59,6 +60,8 @@ class LiveChanges:
         self._budgets = budgets
         self._on_removed = on_removed
         self._scaling = asyncio.Lock()
+        self._one_by_one: defaultdict[int, asyncio.Lock] = defaultdict(asyncio.Lock)
+        """By slot, what changes of one endpoint wait for."""
         self._is_number_fixed = False
 
     # Endpoints
@@ -86,12 +89,13 @@ class LiveChanges:
     async def remove(self, slot: int) -> None:
         """Take an endpoint away; what it has received is handed over first."""
         status = self._roster[slot]
-        await self._let_go(status, "it is being removed")
-        if slot in self._roster:
-            self._roster.remove(slot)
-            status.end()
-            _log.info("%s is removed", status.endpoint.name)
-            self._on_removed()
+        async with self._one_by_one[slot]:
+            await self._let_go(status, "it is being removed")
+            if slot in self._roster:
+                self._roster.remove(slot)
+                status.end()
+                _log.info("%s is removed", status.endpoint.name)
+                self._on_removed()
 
     async def pause(self, slot: int) -> None:
         """Close an endpoint's connections until `unpause`.
@@ -102,10 +106,11 @@ class LiveChanges:
         status = self._roster[slot]
         if status.is_at_rest:
             raise ControlError(f"{status.endpoint.name} is {status.state.value} already")
-        await self._let_go(status, "it is being paused")
-        if not status.is_at_rest:
-            status.pause()
-            _log.info("%s is paused", status.endpoint.name)
+        async with self._one_by_one[slot]:
+            await self._let_go(status, "it is being paused")
+            if not status.is_at_rest:
+                status.pause()
+                _log.info("%s is paused", status.endpoint.name)
 
     def unpause(self, slot: int) -> None:
         """Connect an endpoint that is paused.
@@ -125,13 +130,14 @@ class LiveChanges:
         if keys <= PLACEMENT:
             status.endpoint = endpoint
             return
-        await self._let_go(status, "its settings change")
-        if keys & WHERE_IT_STANDS:
-            self._duties.forget(slot)
-        status.endpoint = endpoint
-        self._budgets.expect(slot, endpoint)
-        if not status.is_at_rest:
-            self._give(status)
+        async with self._one_by_one[slot]:
+            await self._let_go(status, "its settings change")
+            if keys & WHERE_IT_STANDS:
+                self._duties.forget(slot)
+            status.endpoint = endpoint
+            self._budgets.expect(slot, endpoint)
+            if not status.is_at_rest:
+                self._give(status)
 
     async def _let_go(self, status: EndpointStatus, reason: str) -> None:
         await self._moves.abort(status.slot, reason)
@@ -217,10 +223,21 @@ class LiveChanges:
 
     async def _retire(self, worker: WorkerStatus) -> None:
         _log.info("worker %d is retired", worker.id)
+        for status in tuple(self._roster):
+            if status.moving_to == worker.id:
+                await self._moves.abort(status.slot, f"worker {worker.id} is retired")
+            elif status.worker == worker.id:
+                await self._moves.settled(status.slot)
         await self._balancer.empty(worker.id)
         for status in self._roster.of_worker(worker.id):  # those that can't be spliced at the moment
-            await self._let_go(status, "its worker is retired")
-            status.worker = self._balancer.home_for(status.endpoint)
-            if not status.is_at_rest:
-                self._give(status)
+            await self._moves.settled(status.slot)
+            async with self._one_by_one[status.slot]:
+                if status.worker == worker.id:
+                    await self._rehouse(status)
         await self._staff.retire(worker)
+
+    async def _rehouse(self, status: EndpointStatus) -> None:
+        await self._let_go(status, "its worker is retired")
+        status.worker = self._balancer.home_for(status.endpoint)
+        if not status.is_at_rest:
+            self._give(status)

@@ -114,6 +114,10 @@ class Moves:
             raise MoveError("it has ended for good")
         if status.worker == target:
             raise MoveError(f"worker {target} has it already")
+        if self._duties.is_leaving(status.slot):
+            raise MoveError("it is being closed")
+        if self._staff.ever[target].is_retiring:
+            raise MoveError(f"worker {target} is being retired")
         if self.is_stopped:
             raise MoveError("the run is coming to its end")
 
@@ -203,7 +207,11 @@ class Moves:
         for splicing in self._splicings.values():
             if splicing.status.slot == slot:
                 splicing.abort(reason)
-        if slot in self._over:
+        await self.settled(slot)
+
+    async def settled(self, slot: int) -> None:
+        """Wait until an endpoint doesn't move."""
+        while slot in self._over:
             await asyncio.wait((self._over[slot],))
 
     def stop(self) -> None:
