@@ -13,6 +13,7 @@ from bench import moving, reconnect, report
 from bench.cases import CASES
 from bench.days import command as days
 from bench.measure import BenchError, choose_cores, describe_cores, measure
+from scaleout.arguments import at_least
 from scaleout.errors import SimulatorError
 
 RESULTS = Path(__file__).parent / "results"
@@ -86,22 +87,15 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("cases", nargs="*", choices=[[], *ALL], metavar="CASE", help=", ".join(ALL))
     parser.add_argument("--quick", action="store_true", help="few short rounds: a look, not a figure")
-    parser.add_argument("--rounds", type=_count, help=f"default {ROUNDS}, quick {QUICK_ROUNDS}")
+    parser.add_argument("--rounds", type=at_least(1), help=f"default {ROUNDS}, quick {QUICK_ROUNDS}")
     parser.add_argument(
         "--seconds",
         type=float,
         help=f"of receiving, for each side in each round: default {SECONDS:g}, quick {QUICK_SECONDS:g}",
     )
-    parser.add_argument("--connections", type=_count, help="instead of the case's own number")
+    parser.add_argument("--connections", type=at_least(1), help="instead of the case's own number")
     parser.add_argument("--results", type=Path, default=RESULTS, help="directory of the result files")
     return parser
-
-
-def _count(text: str) -> int:
-    count = int(text)
-    if count < 1:
-        raise ValueError
-    return count
 
 
 if __name__ == "__main__":

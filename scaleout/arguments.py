@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import math
+from collections.abc import Callable
 
 
 def whole_number(text: str) -> int:
@@ -16,6 +17,22 @@ def whole_number(text: str) -> int:
         return int(text)
     except ValueError:
         raise argparse.ArgumentTypeError(f"expected a whole number, found {text!r}") from None
+
+
+def at_least(least: int) -> Callable[[str], int]:
+    """What reads a whole number that is not too small.
+
+    Raises:
+        ArgumentTypeError: it isn't one, or less than that.
+    """
+
+    def read(text: str) -> int:
+        found = whole_number(text)
+        if found < least:
+            raise argparse.ArgumentTypeError(f"expected a whole number, {least} or more, found {found}")
+        return found
+
+    return read
 
 
 def number_or_auto(text: str) -> int | str:

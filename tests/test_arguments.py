@@ -6,7 +6,7 @@ import argparse
 
 import pytest
 
-from scaleout.arguments import number, whole_number
+from scaleout.arguments import at_least, number, whole_number
 
 
 def test_numbers() -> None:
@@ -17,6 +17,12 @@ def test_numbers() -> None:
 def test_no_whole_numbers(text: str) -> None:
     with pytest.raises(argparse.ArgumentTypeError, match=f"expected a whole number, found '{text}'"):
         whole_number(text)
+
+
+def test_a_number_that_is_too_small() -> None:
+    assert at_least(1)("1") == 1
+    with pytest.raises(argparse.ArgumentTypeError, match="expected a whole number, 1 or more, found 0"):
+        at_least(1)("0")
 
 
 @pytest.mark.parametrize("text", ["soon", "", "nan", "inf", "-inf"])

@@ -14,6 +14,7 @@ from bench.days.policies import POLICIES
 from bench.days.simulation import Figures, live
 from bench.days.world import Settings
 from bench.report import save
+from scaleout.arguments import at_least
 
 NAME = report.NAME
 SHARED = (("scaleout",), ("round-robin", "rendezvous", "greedy"))
@@ -71,9 +72,11 @@ def _parser(results: Path) -> argparse.ArgumentParser:
     )
     parser.add_argument("--quick", action="store_true", help="few endpoints, two hours: a look, not a figure")
     parser.add_argument(
-        "--endpoints", type=_count, help=f"default {whole.endpoints:,}, quick {QUICK.endpoints:,}"
+        "--endpoints", type=at_least(1), help=f"default {whole.endpoints:,}, quick {QUICK.endpoints:,}"
     )
-    parser.add_argument("--workers", type=_count, help=f"default {whole.workers:,}, quick {QUICK.workers:,}")
+    parser.add_argument(
+        "--workers", type=at_least(1), help=f"default {whole.workers:,}, quick {QUICK.workers:,}"
+    )
     parser.add_argument("--hours", type=_positive, help=f"default {whole.hours:g}, quick {QUICK.hours:g}")
     parser.add_argument("--seed", type=int, default=whole.seed, help=f"another day: default {whole.seed}")
     parser.add_argument(
@@ -84,12 +87,6 @@ def _parser(results: Path) -> argparse.ArgumentParser:
     )
     parser.add_argument("--results", type=Path, default=results, help="directory of the result file")
     return parser
-
-
-def _count(text: str) -> int:
-    if int(text) < 1:
-        raise ValueError
-    return int(text)
 
 
 def _positive(text: str) -> float:

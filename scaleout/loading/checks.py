@@ -7,6 +7,7 @@ import math
 import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import TypeGuard
 from urllib.parse import urlsplit
 
 from websockets.exceptions import InvalidProxy, InvalidURI
@@ -60,11 +61,15 @@ def truth(value: object) -> bool:
     return value
 
 
+def _is_whole(value: object, least: int) -> TypeGuard[int]:
+    return isinstance(value, int) and not isinstance(value, bool) and least <= value <= _LARGEST_INTEGER
+
+
 def whole_number(what: str) -> Check:
     """A check of a whole number from 1 up."""
 
     def check(value: object) -> int:
-        if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= _LARGEST_INTEGER:
+        if not _is_whole(value, 1):
             raise WrongError(f"a whole number of {what}, 1 or more")
         return value
 
@@ -83,7 +88,7 @@ def count_or_auto(what: str, *, zero: bool = False) -> Check:
     def check(value: object) -> int | str:
         if value == "auto":
             return "auto"
-        if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= _LARGEST_INTEGER:
+        if not _is_whole(value, least):
             raise WrongError(f'a whole number of {what}, {least} or more, or "auto"')
         return value
 
@@ -92,7 +97,7 @@ def count_or_auto(what: str, *, zero: bool = False) -> Check:
 
 def worker_id(value: object) -> int:
     """Check the id of a worker."""
-    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= _LARGEST_INTEGER:
+    if not _is_whole(value, 0):
         raise WrongError("the id of a worker: a whole number, 0 or more")
     return value
 

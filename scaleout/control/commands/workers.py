@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 
 from scaleout import exits
-from scaleout.arguments import whole_number
+from scaleout.arguments import at_least
 from scaleout.control.commands.common import add_common, control_of, tell
 from scaleout.control.text import move_text
 from scaleout.monitor.text import plural
@@ -15,30 +15,15 @@ def add_arguments_of_move(parser: argparse.ArgumentParser) -> None:
     """Tell a parser what `move` takes."""
     parser.add_argument("endpoint", metavar="ENDPOINT", help="its name")
     parser.add_argument(
-        "worker", type=_worker_id, metavar="WORKER_ID", help="the worker that is to have it, as in `status`"
+        "worker", type=at_least(0), metavar="WORKER_ID", help="the worker that is to have it, as in `status`"
     )
     add_common(parser)
 
 
 def add_arguments_of_scale(parser: argparse.ArgumentParser) -> None:
     """Tell a parser what `scale` takes."""
-    parser.add_argument("workers", type=_count, metavar="N", help="how many workers there are to be")
+    parser.add_argument("workers", type=at_least(1), metavar="N", help="how many workers there are to be")
     add_common(parser)
-
-
-def _worker_id(text: str) -> int:
-    return _at_least(0, text)
-
-
-def _count(text: str) -> int:
-    return _at_least(1, text)
-
-
-def _at_least(least: int, text: str) -> int:
-    number = whole_number(text)
-    if number < least:
-        raise argparse.ArgumentTypeError(f"expected a whole number, {least} or more, found {number}")
-    return number
 
 
 def move(namespace: argparse.Namespace) -> int:
