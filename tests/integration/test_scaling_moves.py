@@ -1,4 +1,4 @@
-"""The number of workers changes while endpoints move: nothing is lost, and each endpoint has a worker that there is."""
+"""The number of workers changes while endpoints move: nothing is lost, and no endpoint is left without a worker."""
 
 from __future__ import annotations
 
@@ -16,7 +16,13 @@ from scaleout.simulator import SimulatorConfig, SimulatorProcess
 
 Launch = Callable[..., Any]
 STILL = {"control": "s", "rebalance": {"enabled": False}, "workers": 2}
-SLOW = "import asyncio\n\nasync def on_message(message: object) -> object:\n    await asyncio.sleep(1)\n    return message\n"
+SLOW = """
+import asyncio
+
+async def on_message(message: object) -> object:
+    await asyncio.sleep(1)
+    return message
+"""
 
 
 @pytest.fixture(autouse=True)
