@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import logging
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import msgspec
@@ -104,9 +104,9 @@ class StateFile:
         """Where an endpoint was left says nothing any more."""
         self._is_dirty = self._cursors.pop(self._names[slot], None) is not None or self._is_dirty
 
-    def load(self, name: str) -> Load | None:
-        """What an earlier run measured of an endpoint."""
-        return self._rates.get(name)
+    def loads(self, names: Sequence[str]) -> dict[int, Load]:
+        """What an earlier run measured of the endpoints with these names, by slot."""
+        return {slot: self._rates[name] for slot, name in enumerate(names) if name in self._rates}
 
     def note_loads(self, loads: Mapping[str, Load]) -> None:
         """Take what has been measured, by the endpoint's name; what is known of others stays."""

@@ -78,16 +78,9 @@ class Supervisor:
         self.started_at = time.monotonic()
         self._ending = Ending(config.drain_timeout)
         self._drained = asyncio.Event()
-        self._allowance: Allowance | None = None
-        if config.limit is not None:
-            self._allowance = Allowance()
-            self._allowance.grant(config.limit)
+        self._allowance = _allowance_of(config)
         self._state = StateFile(config.state, names)
-        known = {
-            slot: load
-            for slot, endpoint in enumerate(config.endpoints)
-            if (load := self._state.load(endpoint.name)) is not None
-        }
+        known = self._state.loads([endpoint.name for endpoint in config.endpoints])
         placement = first_placement(config.endpoints, workers, known, config.rebalance.by)
         self.endpoints = Roster(config.endpoints, placement, names)
         self.staff = Staff(
@@ -331,3 +324,12 @@ class Supervisor:
                 for status in self.endpoints.ever
             },
         )
+
+
+def _allowance_of(config: Config) -> Allowance | None:
+    """What may be received, in a run with a limit."""
+    if config.limit is None:
+        return None
+    allowance = Allowance()
+    allowance.grant(config.limit)
+    return allowance

@@ -190,15 +190,14 @@ def test_it_is_saved_at_intervals(path: Path, monkeypatch: pytest.MonkeyPatch) -
 
 def test_rates_outlive_the_run(path: Path) -> None:
     first = StateFile(str(path), NAMES)
-    assert first.load("a") is None
+    assert first.loads(["a"]) == {}
     first.note_loads({"a": Load(1000.0, 131_000.0, 0.25)})
     first.save()
     second = StateFile(str(path), NAMES)
     second.note_loads({"b": Load(1.0, 2.0, 0.0)})
     second.save()
     third = StateFile(str(path), NAMES)
-    assert third.load("a") == Load(1000.0, 131_000.0, 0.25)
-    assert third.load("b") == Load(1.0, 2.0, 0.0)
+    assert third.loads(["b", "c", "a"]) == {0: Load(1.0, 2.0, 0.0), 2: Load(1000.0, 131_000.0, 0.25)}
 
 
 def test_what_is_forgotten_is_not_saved(path: Path) -> None:
