@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
-from scaleout.core.wire import Assign, Assignment, Batch, CursorMark, NumbersMark, Release
+from scaleout.core.marks import Assignment, CursorMark, NumbersMark
+from scaleout.core.wire import Assign, Batch, Release
 from scaleout.supervisor.process import WorkerProcess
 from scaleout.supervisor.roster import Roster
 from scaleout.supervisor.staff import Staff

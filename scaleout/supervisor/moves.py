@@ -12,7 +12,8 @@ from collections.abc import Callable
 from msgspec import Struct
 
 from scaleout.core.lifecycle import EndpointState
-from scaleout.core.wire import MoveReport, StateChange, Tails
+from scaleout.core.movewire import MoveReport, Tails
+from scaleout.core.wire import StateChange
 from scaleout.errors import MoveError
 from scaleout.supervisor.duties import Duties
 from scaleout.supervisor.process import WorkerProcess

@@ -12,10 +12,9 @@ import asyncio
 from collections.abc import Callable
 
 from scaleout.core.lifecycle import EndpointState
-from scaleout.core.wire import (
+from scaleout.core.movewire import (
     Abandon,
     Aligned,
-    Command,
     Compare,
     Cut,
     CutWanted,
@@ -25,11 +24,10 @@ from scaleout.core.wire import (
     MoveReport,
     Offer,
     Offered,
-    Release,
-    StateChange,
     Tails,
     Take,
 )
+from scaleout.core.wire import Command, Release, StateChange
 from scaleout.errors import MoveError
 from scaleout.supervisor.duties import Duties
 from scaleout.supervisor.process import WorkerProcess

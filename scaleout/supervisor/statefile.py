@@ -13,8 +13,8 @@ import msgspec
 from msgspec import Struct
 
 from scaleout import privatefiles
+from scaleout.core.marks import CursorMark
 from scaleout.core.rates import Load
-from scaleout.core.wire import CursorMark
 
 SAVE_EVERY_S = 1.0
 VERSION = 1

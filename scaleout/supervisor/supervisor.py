@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from scaleout.config import Config
 from scaleout.core.hosts import shortages
 from scaleout.core.ledger import Ledger
+from scaleout.core.movewire import MoveReport
 from scaleout.core.wire import (
     Answer,
     Assign,
@@ -18,7 +19,6 @@ from scaleout.core.wire import (
     Command,
     Grant,
     LimitReached,
-    MoveReport,
     Ready,
     Recall,
     Released,

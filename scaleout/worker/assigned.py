@@ -8,7 +8,8 @@ from collections.abc import Callable, Sequence
 from websockets.frames import CloseCode
 
 from scaleout import logs
-from scaleout.core.wire import Assignment, Setup, StateChange
+from scaleout.core.marks import Assignment
+from scaleout.core.wire import Setup, StateChange
 from scaleout.worker.books import Books
 from scaleout.worker.feed import Feed
 from scaleout.worker.inlet import Inlet, Intake

@@ -11,7 +11,8 @@ from typing import cast
 from scaleout.config import Endpoint
 from scaleout.core.frames import Kind
 from scaleout.core.ledger import Entry
-from scaleout.core.wire import CursorMark, DeadLetter
+from scaleout.core.marks import CursorMark
+from scaleout.core.wire import DeadLetter
 from scaleout.errors import Reject
 from scaleout.logs import EndpointLogger
 from scaleout.monitor.text import plural

@@ -11,9 +11,9 @@ from websockets.frames import CloseCode
 from scaleout import hooks
 from scaleout.core.hosts import streams_per_connection
 from scaleout.core.lifecycle import EndpointState, Stall, state_of_all
+from scaleout.core.marks import Assignment, CursorMark, NumbersMark
 from scaleout.core.sequence import Gap
 from scaleout.core.streams import Change, assign, change
-from scaleout.core.wire import Assignment, CursorMark, NumbersMark
 from scaleout.errors import SendError
 from scaleout.logs import EndpointLogger
 from scaleout.worker.cures import Cures, HookCaller

@@ -9,8 +9,8 @@ import msgspec
 
 from scaleout.config import Endpoint
 from scaleout.core.frames import Kind
+from scaleout.core.marks import NumbersMark
 from scaleout.core.sequence import Findings, Gap, SequenceTracker
-from scaleout.core.wire import NumbersMark
 from scaleout.logs import EndpointLogger
 from scaleout.worker.inlet import Inlet
 from scaleout.worker.telling import Telling

@@ -13,23 +13,17 @@ import uvloop
 from scaleout import logs, secrets, spawning
 from scaleout.channel import Channel
 from scaleout.core.lifecycle import EndpointState
+from scaleout.core.marks import Assignment
+from scaleout.core.movewire import Abandon, Compare, Cut, GoLive, Keep, MoveFailed, Offer, Take
 from scaleout.core.wire import (
-    Abandon,
     Answer,
     Assign,
-    Assignment,
     ChangeStreams,
     Command,
-    Compare,
-    Cut,
-    GoLive,
     Grant,
     Heartbeat,
     Hide,
-    Keep,
     LimitReached,
-    MoveFailed,
-    Offer,
     Ready,
     Recall,
     Release,
@@ -39,7 +33,6 @@ from scaleout.core.wire import (
     Setup,
     StateChange,
     Stop,
-    Take,
     TryLetters,
 )
 from scaleout.errors import ProcessorError, SendError

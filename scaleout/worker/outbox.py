@@ -13,17 +13,9 @@ from msgspec import Struct
 
 from scaleout.channel import Channel
 from scaleout.core.ledger import Entry
-from scaleout.core.wire import (
-    Batch,
-    Command,
-    CursorMark,
-    DeadLetter,
-    Drained,
-    NumbersMark,
-    Released,
-    Tails,
-    TriedLetter,
-)
+from scaleout.core.marks import CursorMark, NumbersMark
+from scaleout.core.movewire import Tails
+from scaleout.core.wire import Batch, Command, DeadLetter, Drained, Released, TriedLetter
 from scaleout.valve import Source, Valve
 from scaleout.worker.encoding import Lines
 

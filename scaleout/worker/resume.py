@@ -14,7 +14,7 @@ from urllib.parse import unquote_plus, urlencode, urlsplit, urlunsplit
 from scaleout.config import Cursor
 from scaleout.core.fields import Field, Path, field_reader
 from scaleout.core.frames import Kind
-from scaleout.core.wire import CursorMark
+from scaleout.core.marks import CursorMark
 from scaleout.worker.gaps import GapWatch
 from scaleout.worker.inlet import Inlet
 

@@ -9,7 +9,8 @@ from typing import Any, cast
 
 from scaleout.config import Endpoint
 from scaleout.core.ledger import Entry
-from scaleout.core.wire import Assign, Batch, CursorMark, NumbersMark, Release
+from scaleout.core.marks import CursorMark, NumbersMark
+from scaleout.core.wire import Assign, Batch, Release
 from scaleout.supervisor.duties import Duties
 from scaleout.supervisor.process import WorkerProcess
 from scaleout.supervisor.roster import Roster

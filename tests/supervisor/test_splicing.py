@@ -10,25 +10,22 @@ import pytest
 
 from scaleout.config import Endpoint
 from scaleout.core.lifecycle import EndpointState
-from scaleout.core.wire import (
+from scaleout.core.marks import Assignment, NumbersMark
+from scaleout.core.movewire import (
     Abandon,
     Aligned,
-    Assignment,
-    Command,
     Compare,
     Cut,
     CutWanted,
     GoLive,
     Keep,
     MoveFailed,
-    NumbersMark,
     Offer,
     Offered,
-    Release,
-    StateChange,
     Tails,
     Take,
 )
+from scaleout.core.wire import Command, Release, StateChange
 from scaleout.errors import MoveError
 from scaleout.supervisor import splicing
 from scaleout.supervisor.duties import Duties

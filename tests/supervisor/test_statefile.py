@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
+from scaleout.core.marks import CursorMark
 from scaleout.core.rates import Load
-from scaleout.core.wire import CursorMark
 from scaleout.supervisor import statefile
 from scaleout.supervisor.statefile import StateFile
 

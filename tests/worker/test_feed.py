@@ -8,7 +8,7 @@ from typing import cast
 
 from scaleout.config import Endpoint
 from scaleout.core.lifecycle import EndpointState
-from scaleout.core.wire import Assignment
+from scaleout.core.marks import Assignment
 from scaleout.logs import EndpointLogger
 from scaleout.worker.dialing import Dialer
 from scaleout.worker.feed import Feed

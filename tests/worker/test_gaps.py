@@ -11,8 +11,8 @@ import msgspec
 import pytest
 
 from scaleout.core.frames import Kind
+from scaleout.core.marks import NumbersMark
 from scaleout.core.sequence import Gap
-from scaleout.core.wire import NumbersMark
 from scaleout.logs import EndpointLogger
 from scaleout.tally import Allowance
 from scaleout.worker.gaps import GapWatch, Numbering

@@ -16,10 +16,10 @@ from scaleout import secrets
 from scaleout.channel import Channel
 from scaleout.config import Backoff, Endpoint
 from scaleout.core.lifecycle import EndpointState
+from scaleout.core.marks import Assignment
 from scaleout.core.wire import (
     Answer,
     Assign,
-    Assignment,
     Batch,
     ChangeStreams,
     Drained,

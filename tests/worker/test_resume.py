@@ -11,7 +11,7 @@ import pytest
 
 from scaleout.config import Cursor
 from scaleout.core.frames import Kind
-from scaleout.core.wire import CursorMark
+from scaleout.core.marks import CursorMark
 from scaleout.tally import Allowance
 from scaleout.worker.resume import Resume
 

@@ -14,7 +14,8 @@ from typing import Protocol
 
 from scaleout.core.frames import Kind
 from scaleout.core.lifecycle import EndpointState
-from scaleout.core.wire import CursorMark, MoveFailed, MoveReport, NumbersMark, Offered, Tails
+from scaleout.core.marks import CursorMark, NumbersMark
+from scaleout.core.movewire import MoveFailed, MoveReport, Offered, Tails
 from scaleout.worker.handover.overlap import ENOUGH
 from scaleout.worker.identity import BREAK, identity_of
 from scaleout.worker.inlet import Inlet

@@ -6,16 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import TypeVar
 
 from scaleout.core.lifecycle import EndpointState
-from scaleout.core.wire import (
-    Abandon,
-    Compare,
-    Cut,
-    GoLive,
-    Keep,
-    MoveFailed,
-    MoveReport,
-    Offer,
-)
+from scaleout.core.movewire import Abandon, Compare, Cut, GoLive, Keep, MoveFailed, MoveReport, Offer
 from scaleout.worker.assigned import Assigned
 from scaleout.worker.moving.giving import Giving
 from scaleout.worker.moving.taking import Taking

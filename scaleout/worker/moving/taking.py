@@ -11,7 +11,8 @@ from typing import Protocol
 
 from scaleout.config import Endpoint
 from scaleout.core.lifecycle import EndpointState
-from scaleout.core.wire import Aligned, Compare, CursorMark, CutWanted, MoveFailed, MoveReport, NumbersMark
+from scaleout.core.marks import CursorMark, NumbersMark
+from scaleout.core.movewire import Aligned, Compare, CutWanted, MoveFailed, MoveReport
 from scaleout.logs import EndpointLogger
 from scaleout.worker.identity import identity_of
 from scaleout.worker.inlet import Inlet

@@ -14,21 +14,24 @@ import msgspec
 from scaleout.channel import Channel
 from scaleout.config import Backoff, Endpoint
 from scaleout.core.lifecycle import EndpointState
-from scaleout.core.wire import (
+from scaleout.core.marks import Assignment
+from scaleout.core.movewire import (
     Abandon,
     Aligned,
-    Assign,
-    Assignment,
-    Batch,
     Compare,
     Cut,
     CutWanted,
-    Drained,
     GoLive,
     Keep,
     MoveFailed,
     Offer,
     Offered,
+    Take,
+)
+from scaleout.core.wire import (
+    Assign,
+    Batch,
+    Drained,
     Ready,
     Release,
     Released,
@@ -37,7 +40,6 @@ from scaleout.core.wire import (
     Setup,
     StateChange,
     Stop,
-    Take,
 )
 from scaleout.tally import Tally
 from scaleout.worker.main import Worker

@@ -11,26 +11,19 @@ import pytest
 
 from scaleout.config import Endpoint
 from scaleout.core.lifecycle import EndpointState
-from scaleout.core.wire import (
+from scaleout.core.movewire import (
     Abandon,
     Aligned,
-    Ask,
-    Assign,
-    Batch,
     Compare,
     Cut,
     CutWanted,
     GoLive,
-    Grant,
     Keep,
     MoveFailed,
     Offer,
-    Release,
-    Released,
-    StateChange,
     Take,
-    TakenOver,
 )
+from scaleout.core.wire import Ask, Assign, Batch, Grant, Release, Released, StateChange, TakenOver
 from tests.worker.moving.team import untouched_logging
 from tests.worker.moving.test_kinds import assert_whole, steady, tell
 from tests.worker.moving.world import Member, Plan, World

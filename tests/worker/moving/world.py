@@ -20,23 +20,25 @@ from msgspec import Struct
 from scaleout.channel import Channel
 from scaleout.config import Endpoint
 from scaleout.core.lifecycle import EndpointState
-from scaleout.core.wire import (
+from scaleout.core.marks import Assignment, NumbersMark
+from scaleout.core.movewire import (
     Abandon,
     Aligned,
-    Assign,
-    Assignment,
-    Batch,
-    Command,
     Compare,
     Cut,
     CutWanted,
-    Drained,
     GoLive,
     Keep,
     MoveFailed,
-    NumbersMark,
     Offer,
     Offered,
+    Take,
+)
+from scaleout.core.wire import (
+    Assign,
+    Batch,
+    Command,
+    Drained,
     Release,
     Released,
     Report,
@@ -44,7 +46,6 @@ from scaleout.core.wire import (
     Setup,
     StateChange,
     Stop,
-    Take,
 )
 from scaleout.tally import Tally
 from scaleout.worker.connection import FeedConnection
