@@ -62,6 +62,8 @@ class Compare(Struct, frozen=True, tag=True):
     """Nothing more is delivered: by the giver's word, or because it has died."""
     cursor: CursorMark | None = None
     numbers: NumbersMark | None = None
+    is_cut_short: bool = False
+    """With the last ones: the giver has died, and may have delivered some more."""
 
 
 class GoLive(Struct, frozen=True, tag=True):

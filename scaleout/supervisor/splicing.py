@@ -167,7 +167,8 @@ class Splicing:
         if not self._has_last_tails:
             left = self._duties.assignment(self.status)
             nothing = (b"",) * len(self._groups or ())
-            self._tell(self._taker, Compare(self._number, nothing, True, left.cursor, left.numbers))
+            last = Compare(self._number, nothing, True, left.cursor, left.numbers, is_cut_short=True)
+            self._tell(self._taker, last)
 
     def _commit(self) -> bool:
         """The endpoint is the taker's."""

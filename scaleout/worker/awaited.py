@@ -82,6 +82,11 @@ class Awaited(Processed):
         self._idle.set()
 
     @property
+    def is_prompt(self) -> bool:
+        """Messages may wait."""
+        return False
+
+    @property
     def concurrency(self) -> int:
         """How many calls may run at once at present."""
         return self._limit.limit

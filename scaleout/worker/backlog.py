@@ -48,6 +48,11 @@ class Backlog:
         return bool(self._holders) and not self._is_draining
 
     @property
+    def is_prompt(self) -> bool:
+        """Messages may wait."""
+        return False
+
+    @property
     def cpu_s(self) -> float:
         """The pipeline's."""
         return self.pipeline.cpu_s

@@ -19,6 +19,10 @@ TIMED_EVERY = 17
 class Stage(Protocol):
     """A step on an endpoint's way: it takes reads in order, and hands on what they come to."""
 
+    @property
+    def is_prompt(self) -> bool:
+        """Whether what is taken is handed on at once."""
+
     def handle(self, read: Read) -> None:
         """Take the messages of a read."""
 

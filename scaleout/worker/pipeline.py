@@ -32,6 +32,11 @@ class Pipeline:
         self.books = books
 
     @property
+    def is_prompt(self) -> bool:
+        """Whether what is taken is delivered at once: nothing ever waits here."""
+        return True
+
+    @property
     def cpu_s(self) -> float:
         """CPU seconds that helper processes have used so far, those that are gone, too."""
         return 0.0

@@ -186,7 +186,7 @@ class Taking:
             places = [shadowing.place for shadowing in self._shadowings]
         if Place.SOUGHT not in places:
             self._is_settled = True
-            self._report(Aligned(self.move, Place.GUESSED in places))
+            self._report(Aligned(self.move, Place.GUESSED in places or self._may_repeat))
 
     # What is decided
 
@@ -198,7 +198,8 @@ class Taking:
         self._feed.come_first()
         begun = [each for each in self._shadowings if each.has_begun]
         unknown = [each for each in begun if not (self._is_spliced and each.place is Place.FOUND)]
-        if any(each.place is Place.GUESSED or not each.is_empty for each in unknown):
+        is_guess = any(each.place is Place.GUESSED or not each.is_empty for each in unknown)
+        if is_guess or self._may_repeat:
             self._log.warning("moved here without knowing where the worker before had come to: uncertain")
             self._inlet.note_uncertain()
         for shadowing in unknown:
@@ -207,6 +208,11 @@ class Taking:
             deliver()
         for shadowing in self._shadowings:
             shadowing.end()
+
+    @property
+    def _may_repeat(self) -> bool:
+        """Whether the giver may have delivered what it hasn't told: where messages wait, it tells whole reads."""
+        return self._last is not None and self._last.is_cut_short and not self._inlet.stage.is_prompt
 
     def drop(self) -> None:
         """The endpoint is not this worker's: all that has come is a copy."""

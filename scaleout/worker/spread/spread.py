@@ -93,6 +93,11 @@ class Spread(Pipeline):
         return f"<Spread {self._place.value}: {self._crew.size} helpers, {self._line!r}>"
 
     @property
+    def is_prompt(self) -> bool:
+        """Messages may wait."""
+        return False
+
+    @property
     def cpu_s(self) -> float:
         """CPU seconds that helpers have used so far."""
         return self._crew.cpu_s

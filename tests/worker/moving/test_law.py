@@ -152,8 +152,9 @@ def test_moves_of_a_busy_feed(processor: str, lag: float) -> None:
     assert world.uncertain == 0
 
 
+@pytest.mark.parametrize("processor", ["none", "async"])
 @pytest.mark.parametrize("seed", range(60))
-def test_the_giver_is_killed(seed: int) -> None:
+def test_the_giver_is_killed(seed: int, processor: str) -> None:
     """What it has delivered comes no second time, unless that is said, and what the taker has is not lost."""
     rng = Random(seed)
     kill_after = rng.choice([0.0, 0.01, 0.03, 0.1, 0.5, 1.1, 2.0])
@@ -170,7 +171,8 @@ def test_the_giver_is_killed(seed: int) -> None:
         await moving
         await asyncio.sleep(2.0)
 
-    world = tell(times, plans, story, lags=random_lags(rng), linger=rng.choice([0.0, 0.01, 0.1]))
+    keys = {"linger": rng.choice([0.0, 0.01, 0.1]), **PROCESSORS[processor]}
+    world = tell(times, plans, story, lags=random_lags(rng), **keys)
     if not world.uncertain:
         check(world, is_unbroken=False)
     if len(world.server.connections) > 1:

@@ -401,7 +401,7 @@ class World:
             await self.until(lambda: giver.results_up.is_empty)
             if not self.has_last:
                 empty = (b"",) * len(offered.groups)
-                taker.send(Compare(move, empty, True, self.assignment.cursor, self.assignment.numbers))
+                taker.send(Compare(move, empty, True, self.assignment.cursor, self.assignment.numbers, True))
         if not has_failed() and give_up not in ("joined", "cut"):
             await self.until(lambda: taker.find(Aligned, move) or has_failed())
         if has_failed() or (give_up and not giver.is_dead):
