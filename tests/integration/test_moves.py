@@ -180,6 +180,7 @@ def test_other_ways_to_move(launch: Launch, handover: str) -> None:
         run = launch(config)
         control = control_of(run)
         ((name, _),) = simulator.endpoints
+        run.wait_until(lambda: all(each.state == "ready" for each in control.status().workers))
         for _ in range(3):
             control.move(name, 1 - control.status().endpoints[0].worker)
             run.wait_until(lambda: control.status().endpoints[0].state == "live")
