@@ -35,6 +35,8 @@ WHERE_IT_STANDS = frozenset(
     }
 )
 """Keys without which cursor and numbers are of another feed."""
+AGAIN_S = 11.0
+"""So long after it has come to a worker that retires, everything can be moved away from it."""
 
 _log = logging.getLogger("scaleout.supervisor")
 
@@ -229,6 +231,9 @@ class LiveChanges:
             elif status.worker == worker.id:
                 await self._moves.settled(status.slot)
         await self._balancer.empty(worker.id)
+        if any(status.state is EndpointState.LIVE for status in self._roster.of_worker(worker.id)):
+            await asyncio.sleep(AGAIN_S)
+            await self._balancer.empty(worker.id)
         for status in self._roster.of_worker(worker.id):  # those that can't be spliced at the moment
             await self._moves.settled(status.slot)
             async with self._one_by_one[status.slot]:

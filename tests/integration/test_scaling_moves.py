@@ -88,3 +88,27 @@ def test_workers_come_and_go_while_endpoints_move(launch: Launch) -> None:
     for lines in run.data().values():
         numbers = [msgspec.json.decode(line)["seq"] for line in lines]
         assert numbers == list(range(numbers[0], numbers[0] + len(numbers)))
+
+
+def test_many_streams_that_have_moved_only_just_now(launch: Launch) -> None:
+    with SimulatorProcess(SimulatorConfig(endpoints=20, rate=1_000, zipf=0.5, shift=0.3)) as simulator:
+        feed = {
+            "uri": simulator.streams_uri,
+            "streams": simulator.stream_names,
+            "streams_per_connection": 7,
+            "subscribe": [{"op": "subscribe", "streams": ["{streams}"]}],
+            "sequence": "seq",
+            "sequence_key": "stream",
+        }
+        feeds = [{"name": "one", **feed}, {"name": "two", **feed}]
+        run = launch({"endpoints": feeds, **STILL})
+        control = control_of(run)
+        (first,) = [each.name for each in control.status().endpoints if each.worker == 0]
+        for _ in range(2):  # the streams are mixed in another way now and then
+            run.wait_until(lambda: all(each.rate > 100 for each in control.status().endpoints))
+            control.move(first, 1)
+            control.scale(1)
+            control.scale(2)
+        assert run.stop() == 0, run.stderr
+    totals = run.summary["totals"]
+    assert (totals["gaps"], totals["lost"], totals["uncertain"]) == (0, 0, 0), run.stderr
