@@ -17,6 +17,7 @@ import msgspec
 import pytest
 
 from scaleout import Control
+from scaleout.control.views import MoveView
 from scaleout.errors import ControlError
 from scaleout.simulator import SimulatorConfig, SimulatorProcess
 
@@ -69,9 +70,9 @@ def control_of(run: Any) -> Control:
 
 
 @contextmanager
-def forced_moves(control: Control, rng: random.Random) -> Iterator[list[Future[None]]]:
+def forced_moves(control: Control, rng: random.Random) -> Iterator[list[Future[MoveView]]]:
     """Ask for a move of some endpoint every so often, whatever became of those before."""
-    asked: list[Future[None]] = []
+    asked: list[Future[MoveView]] = []
     over = threading.Event()
 
     def keep_asking(pool: ThreadPoolExecutor) -> None:
