@@ -68,7 +68,7 @@ class Board:
         self._index = {worker: index for index, worker in enumerate(workers)}
         self.loads = [0.0] * len(workers)
         self.marks = [0] * len(workers)
-        """Changes with the endpoints of a worker; says nothing else."""
+        """Changes with the endpoints of a worker, and with which of them are pinned; says nothing else."""
         self._pinned = [0.0] * len(workers)
         self.astray: list[Subject] = []
         """Pinned to another worker than they are in."""
@@ -147,7 +147,7 @@ class Board:
         self.loads[source] -= subject.load
         self.loads[target] += subject.load
         for at, sign in ((source, -1), (target, 1)):
-            self.marks[at] += sign * (subject.slot + 1)
+            self.marks[at] += sign * self._mark(subject, at)
             if subject.apart is not None:
                 self._groups[subject.apart][at] += sign
             if at in self._hosts:
@@ -177,7 +177,7 @@ class Board:
             if at is None:
                 continue
             loads[at] += subject.load
-            marks[at] += subject.slot + 1
+            marks[at] += self._mark(subject, at)
             if subject.pinned is not None and subject.pinned in index:
                 if index[subject.pinned] == at:
                     self._pinned[at] += subject.load
@@ -185,6 +185,10 @@ class Board:
                     self.astray.append(subject)
             if subject.apart is not None:
                 self._groups[subject.apart][at] += 1
+
+    def _mark(self, subject: Subject, at: int) -> int:
+        is_fixed = subject.pinned is not None and subject.pinned == self.workers[at]
+        return -1 - subject.slot if is_fixed else subject.slot + 1
 
     def _divide(self) -> None:
         """Find the share: take away what fills a worker until nothing does."""

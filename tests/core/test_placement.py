@@ -237,6 +237,21 @@ def test_pinned_endpoints_go_to_their_worker_and_stay() -> None:
     assert until_moves(planner, subjects, 2) == []
 
 
+@pytest.mark.parametrize("count", [6, 12, 48])
+def test_what_is_no_longer_pinned_is_balanced_and_not_beyond(count: int) -> None:
+    loads = zipf(count, 0.5)
+    run = Run([0] * count, 2)
+    for subject in run.subjects:
+        subject.pinned = 0
+    run.go(60, lambda now: loads)
+    assert run.moves == []
+    for subject in run.subjects:
+        subject.pinned = None
+    run.go(15, lambda now: loads)
+    assert run.ratio(loads) <= 1.10
+    assert len(run.moves) <= 2 * fewest_moves(loads, [0] * count, 1.10)
+
+
 def test_a_pin_to_a_worker_that_is_not_there_has_no_effect() -> None:
     subjects = subjects_of([90.0, 80.0], [0, 0])
     subjects[0].pinned = subjects[1].pinned = 7
