@@ -98,7 +98,7 @@ class Rebalance(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What is balanced: the rate of messages, of bytes, or of CPU time for their processing."""
     half_life: float = 10.0
     """Seconds after which a measurement counts half."""
-    tolerance: float = 0.03
+    tolerance: float = 0.02
     """How far above its share a worker may stay for good, in shares."""
     at_once: int = 8
     """Moves that may go on at the same time."""

@@ -96,8 +96,8 @@ class CutWanted(Struct, frozen=True, tag=True):
 
     move: int
     is_guess: bool = False
-    """Whether they have nothing in common, and it doesn't look as if they ever will. But a giver that can't keep up
-    with its feed only has it later."""
+    """Whether they have nothing in common, and it doesn't look as if they ever will, or it isn't looked for. But a
+    giver that can't keep up with its feed only has it later."""
 
 
 class Aligned(Struct, frozen=True, tag=True):

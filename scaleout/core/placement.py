@@ -57,7 +57,7 @@ class _Record(Struct):
 class Planner:
     """Finds the moves that are due, a few at a time, and remembers what has become of them.
 
-    Every move it has returned is to be followed by one of `note_moved`, `note_failed` and `note_uncertain`.
+    Every move it has returned is to be followed by one of the `note_…` methods.
     Until then the endpoint counts as being where it goes to.
     """
 
@@ -121,6 +121,10 @@ class Planner:
         record.strikes += 1
         pause_s = self.limits.cooldown_s * 2.0 ** min(record.strikes, 30)
         record.until = now + min(pause_s, self.limits.longest_cooldown_s)
+
+    def note_refused(self, slot: int) -> None:
+        """A move was not even begun."""
+        self._underway.pop(slot, None)
 
     def note_uncertain(self, slot: int, now: float) -> None:
         """A move is done, and nobody knows whether something was lost: it is moved ever more rarely."""

@@ -75,6 +75,7 @@ class Balancer:
         try:
             return await self._moves.move(status, move.target, move.why)
         except MoveError:
+            self._planner.note_refused(move.slot)
             return None
 
     def note(self, status: EndpointStatus, record: MoveRecord) -> None:

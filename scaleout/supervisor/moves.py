@@ -11,6 +11,7 @@ from collections.abc import Callable
 
 from msgspec import Struct
 
+from scaleout.config import Endpoint
 from scaleout.core.lifecycle import EndpointState
 from scaleout.core.movewire import MoveReport, Tails
 from scaleout.core.wire import StateChange
@@ -44,7 +45,7 @@ class MoveRecord(Struct, frozen=True):
     problem: str | None = None
     """Why it stayed where it was; None: it has moved."""
     uncertain: bool = False
-    """Whether messages may be missing or repeated, because nothing could be aligned."""
+    """Whether messages may be missing or repeated: nothing could be aligned, or wasn't to be."""
 
 
 class Moves:
@@ -127,7 +128,7 @@ class Moves:
         if record.problem is not None:
             _log.warning("not moved: %s; it stays because %s", record.why, record.problem)
         else:
-            doubt = ", uncertain because nothing could be aligned" if record.uncertain else ""
+            doubt = _doubt(status.endpoint) if record.uncertain else ""
             _log.info("moved in %.2f s%s: %s", record.took_s, doubt, record.why)
         self._on_moved(status, record)
 
@@ -220,3 +221,12 @@ class Moves:
         self.is_stopped = True
         for splicing in self._splicings.values():
             splicing.abort("the run is coming to its end")
+
+
+def _doubt(endpoint: Endpoint) -> str:
+    """Why a move is uncertain, and what helps."""
+    if endpoint.handover == "overlap":
+        return ", overlapping"
+    if endpoint.identity is None:
+        return ", uncertain because nothing could be aligned (name `identity`, or choose another `handover`)"
+    return f", uncertain because nothing could be aligned by {endpoint.identity}"

@@ -167,7 +167,8 @@ class Taking:
                 each.has_enough() if self._is_spliced else each.covers_lag for each in self._shadowings
             ]
             if all(is_enough):
-                self._ask(CutWanted(self.move, any(each.is_at_a_loss for each in self._shadowings)))
+                is_guess = not self._is_spliced or any(each.is_at_a_loss for each in self._shadowings)
+                self._ask(CutWanted(self.move, is_guess))
         for shadowing in self._shadowings:
             if shadowing.trouble is not None:
                 self._fail(shadowing.trouble)
@@ -200,7 +201,8 @@ class Taking:
         unknown = [each for each in begun if not (self._is_spliced and each.place is Place.FOUND)]
         is_guess = any(each.place is Place.GUESSED or not each.is_empty for each in unknown)
         if is_guess or self._may_repeat:
-            self._log.warning("moved here without knowing where the worker before had come to: uncertain")
+            what = "where the worker before had come to is not known" if self._is_spliced else "overlapping"
+            self._log.warning("moved here, %s: messages may be missing or repeated", what)
             self._inlet.note_uncertain()
         for shadowing in unknown:
             shadowing.session.begin()

@@ -10,6 +10,7 @@ import pytest
 
 from scaleout.config import Backoff, Cursor, Heartbeat
 from scaleout.core.lifecycle import EndpointState
+from scaleout.core.movewire import CutWanted
 from tests.worker.moving.team import untouched_logging
 from tests.worker.moving.world import Plan, Server, World, play
 from tests.worker.peers import run_fast
@@ -203,6 +204,12 @@ def test_overlap(shifts: tuple[float, float]) -> None:
     plans = [Plan(lag=shifts[n % 2]) for n in range(4)]
     world = tell(steady(200, 30), plans, move_twice, handover="overlap")
     got = world.numbered()
+    wanted = [
+        report for member in world.members for report in member.reports if isinstance(report, CutWanted)
+    ]
+    assert [report.is_guess for report in wanted] == [True, True], (
+        "the giver has to have kept up with its feed"
+    )
     assert set(got) == set(range(got[0], max(got) + 1)), "lost"
     assert 0 < len(got) - len(set(got)) < 500
     assert world.uncertain == 2
