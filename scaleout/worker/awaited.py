@@ -16,6 +16,8 @@ from scaleout.worker.pipeline import Processed, Sender
 
 BLOCKED_S = 0.1
 """When a timeout is noticed so late, the loop was blocked: calls that were answered meanwhile may end first."""
+MOST_GRACES = 20
+"""How often in a row: a loop that is late all the time isn't waited for."""
 CLEAN_UP_SHARE = 1 / 8
 """Of the time to drain: what calls that are cancelled at the end have besides, for their `finally`."""
 
@@ -242,12 +244,13 @@ class Awaited(Processed):
             due = next(iter(self._running)).started_at + timeout_s
             self._timer = self._loop.call_later(max(0.0, due - now), self._expire, due)
 
-    def _expire(self, due: float, was_blocked: bool = False) -> None:
+    def _expire(self, at: float, graces: int = 0) -> None:
+        """End the calls that have taken too long; `at` is when this was to be called."""
         timeout_s = self._config.timeout
         assert timeout_s is not None
         now = monotonic()
-        if now - due > BLOCKED_S and not was_blocked:
-            self._timer = self._loop.call_later(BLOCKED_S, self._expire, due, True)
+        if now - at > BLOCKED_S and graces < MOST_GRACES:
+            self._timer = self._loop.call_later(BLOCKED_S, self._expire, now + BLOCKED_S, graces + 1)
             return
         expired = []
         for job in self._running:

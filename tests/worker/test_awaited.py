@@ -493,14 +493,24 @@ def test_zombies_take_up_room_until_they_end(desk: MakeDesk, run: Run) -> None:
     run(scenario())
 
 
-def test_a_timeout_is_noticed_behind_a_blocked_loop_but_answers_come_first(desk: MakeDesk, run: Run) -> None:
+@pytest.mark.parametrize("blocks", [1, 3])
+def test_a_timeout_is_noticed_behind_a_blocked_loop_but_answers_come_first(
+    desk: MakeDesk, run: Run, blocks: int
+) -> None:
     async def scenario() -> None:
         gate = Gate()
+        loop = asyncio.get_running_loop()
+
+        def block(times: int) -> None:
+            time.sleep(0.4)
+            if times > 1:
+                loop.call_later(0, block, times - 1)
+            else:
+                gate.calls[1].set_result(1)  # as if the answer had been waiting in the socket
 
         async def call(message: int) -> object:
             if message == 0:
-                time.sleep(0.5)  # noqa: ASYNC251
-                gate.calls[1].set_result(1)  # as if the answer had been waiting in the socket
+                block(blocks)
                 return 0
             return await gate.processor(message)
 
