@@ -21,11 +21,11 @@ from scaleout.control.views import MoveView
 from scaleout.errors import ControlError
 from scaleout.simulator import SimulatorConfig, SimulatorProcess
 
-DURATION_S = float(os.environ.get("SCALEOUT_SOAK_S", "8"))
+DURATION_S = float(os.environ.get("SCALEOUT_SOAK_S", "6"))
 RATE = float(os.environ.get("SCALEOUT_SOAK_RATE", "8000"))
 EVERY_S = 0.2
 NOTHING = dict.fromkeys(("gaps", "missed", "repeats", "backwards", "uncertain", "lost", "dead_lettered"), 0)
-STEADY_S = float(os.environ.get("SCALEOUT_STEADY_S", "8"))
+STEADY_S = float(os.environ.get("SCALEOUT_STEADY_S", "5"))
 
 Launch = Callable[..., Any]
 
