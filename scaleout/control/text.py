@@ -57,7 +57,7 @@ def _endpoints_table(endpoints: Sequence[EndpointView], now: float) -> str:
             each.state,
             compact(each.rate),
             compact_bytes(each.bytes_rate),
-            _percent(each.cpu),
+            _cpu(each),
             str(each.moves),
             "" if each.since is None else age(now - each.since),
             _reason(each),
@@ -66,6 +66,12 @@ def _endpoints_table(endpoints: Sequence[EndpointView], now: float) -> str:
     ]
     header = ("endpoint", "worker", "state", "msg/s", "bytes/s", "CPU", "moves", "since", "reason")
     return _with_text_at_the_end(header, rows)
+
+
+def _cpu(endpoint: EndpointView) -> str:
+    """What its processing takes, and how many helpers do it."""
+    share = _percent(endpoint.cpu)
+    return f"{share} in {endpoint.processors}" if endpoint.processors else share
 
 
 def _with_text_at_the_end(header: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:

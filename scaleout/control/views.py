@@ -53,6 +53,8 @@ class EndpointView(Struct, frozen=True):
     moving_to: int | None
     """The id of the worker that is about to have it."""
     streams: tuple[str, ...]
+    processors: int
+    """Helper processes that process its messages."""
 
 
 class MoveView(Struct, frozen=True):

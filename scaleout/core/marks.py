@@ -33,3 +33,5 @@ class Assignment(Struct, frozen=True):
     """Where it was left."""
     numbers: NumbersMark | None = None
     """What its messages are expected to start with."""
+    processors: int = 0
+    """How many helper processes it had last."""

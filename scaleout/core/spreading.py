@@ -33,10 +33,11 @@ class Spreading:
 
     Args:
         most: how many there may be, the usable cores.
+        processors: how many there are at first.
     """
 
-    def __init__(self, most: int) -> None:
-        self.processors = 0
+    def __init__(self, most: int, processors: int = 0) -> None:
+        self.processors = min(processors, most)
         """How many there should be."""
         self.messages_per_s = 0.0
         self.load = 0.0

@@ -155,6 +155,8 @@ class StateChange(Struct, frozen=True, tag=True):
     stall: Stall | None = None
     streams: tuple[str, ...] | None = None
     """Those that there are, where they have changed."""
+    processors: int = 0
+    """Helper processes that process its messages."""
 
 
 class Ask(Struct, frozen=True, tag=True):

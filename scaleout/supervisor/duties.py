@@ -51,7 +51,8 @@ class Duties:
         slot = status.slot
         numbers = self._numbers.get(slot)
         mark = NumbersMark(slot, tuple(numbers.items())) if numbers is not None else None
-        return Assignment(slot, status.endpoint, self._cursors.get(slot) or self._state.cursor(slot), mark)
+        cursor = self._cursors.get(slot) or self._state.cursor(slot)
+        return Assignment(slot, status.endpoint, cursor, mark, status.processors)
 
     def forget(self, slot: int) -> None:
         """An endpoint begins anew: how far it has come says nothing any more."""

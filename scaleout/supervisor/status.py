@@ -34,6 +34,8 @@ class EndpointStatus(Struct):
     """To other workers, so far."""
     moving_to: int | None = None
     """The worker that is about to have it."""
+    processors: int = 0
+    """Helper processes that process its messages, or did when it was last heard of."""
     load: Load = Load()
     """As measured lately."""
 
@@ -46,6 +48,7 @@ class EndpointStatus(Struct):
         """Follow what the worker reports."""
         self._enter(change.state)
         self.stall = change.stall
+        self.processors = change.processors
         if change.streams is not None:
             self.endpoint = structs.replace(self.endpoint, streams=change.streams)
         self.connects = self.connects_before + change.connects

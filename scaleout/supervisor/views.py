@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from scaleout.control.views import EndpointView, MoveView, Status, WorkerView
+from scaleout.core.lifecycle import EndpointState
 from scaleout.secrets import Redactor
 from scaleout.supervisor.meter import Meter
 from scaleout.supervisor.moves import MoveRecord
@@ -86,6 +87,7 @@ class Views:
             moves=status.moves,
             moving_to=status.moving_to,
             streams=tuple(map(self._redact, status.endpoint.streams)),
+            processors=status.processors if status.state is EndpointState.LIVE else 0,
         )
 
     def move(self, record: MoveRecord) -> MoveView:

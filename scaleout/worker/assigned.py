@@ -66,7 +66,9 @@ class Assigned:
                 on_change(self)
 
         self.feed = Feed(assignment, means, follow, logger, groups, make_gate)
-        self.stage = build_stage(endpoint, books, self.feed.send)
+        self.stage = build_stage(
+            endpoint, books, self.feed.send, assignment.processors, lambda: follow(self.feed)
+        )
         self.inlet = Inlet(books, intake, self.stage)
         self.feed.deliver_to(self.inlet)
         self.retries = Retries(self.inlet, setup.envelope, self.feed.send, logger)
@@ -85,7 +87,15 @@ class Assigned:
         feed = self.feed
         streams = feed.streams if feed.streams is not self._known_streams else None
         self._known_streams = feed.streams
-        return StateChange(self.slot, feed.state, feed.connects, feed.last_error, feed.stall, streams)
+        return StateChange(
+            self.slot,
+            feed.state,
+            feed.connects,
+            feed.last_error,
+            feed.stall,
+            streams,
+            self.stage.processors,
+        )
 
     # The end
 

@@ -57,6 +57,11 @@ class Backlog:
         """The pipeline's."""
         return self.pipeline.cpu_s
 
+    @property
+    def processors(self) -> int:
+        """The pipeline's."""
+        return self.pipeline.processors
+
     # What comes
 
     def handle(self, read: Read) -> None:

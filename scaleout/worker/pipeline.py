@@ -41,6 +41,11 @@ class Pipeline:
         """CPU seconds that helper processes have used so far, those that are gone, too."""
         return 0.0
 
+    @property
+    def processors(self) -> int:
+        """How many helper processes there are to be."""
+        return 0
+
     def handle(self, read: Read) -> None:
         """Do with the messages what is to be done."""
         raise NotImplementedError

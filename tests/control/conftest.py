@@ -40,6 +40,7 @@ ENDPOINT = EndpointView(
     moves=3,
     moving_to=None,
     streams=(),
+    processors=0,
 )
 MOVE = MoveView(
     at=1_000.0,

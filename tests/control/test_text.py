@@ -68,6 +68,11 @@ def test_an_endpoint_on_its_way(status: Status, endpoint_view: EndpointView) -> 
     assert lines_of(status, endpoints=(replace(endpoint_view, moving_to=0),))[2].startswith("btc 1 → 0 live")
 
 
+def test_an_endpoint_with_helpers(status: Status, endpoint_view: EndpointView) -> None:
+    line = lines_of(status, endpoints=(replace(endpoint_view, cpu=1.5, processors=3),))[2]
+    assert line.startswith("btc 1 live 12.3k 2.0 KiB 150 % in 3 ")
+
+
 def test_the_latest_moves_in_a_sentence_each(status: Status, move_view: MoveView) -> None:
     moves = tuple(replace(move_view, endpoint=f"e{number}", at=1_000.0 + number) for number in range(7))
     lines = lines_of(status, moves=40, recent_moves=moves)

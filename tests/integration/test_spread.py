@@ -11,6 +11,7 @@ from typing import Any
 import psutil
 import pytest
 
+from scaleout import Control
 from scaleout.simulator import RateChange, SimulatorConfig, SimulatorProcess
 
 COUNT = 20_000
@@ -59,9 +60,10 @@ def numbers_of(run: Any) -> list[int]:
 def check_books(run: Any, received: int, dead: int = 0, filtered: int = 0) -> None:
     totals = run.summary["totals"]
     assert run.summary["balanced"]
-    assert totals["received"] == received
+    assert totals["received"] == received + totals["duplicates"]
     assert (totals["dead_lettered"], totals["filtered"]) == (dead, filtered)
     assert totals["delivered"] == received - dead - filtered
+    assert run.summary["moves"] or not totals["duplicates"]
     assert totals["lost"] == totals["in_flight"] == 0
 
 
@@ -129,7 +131,11 @@ def test_helpers_end_with_a_worker_that_is_killed(launch: Callable[..., Any]) ->
     assert run.summary["balanced"]
 
 
-def test_auto_follows_a_rate_that_rises(launch: Callable[..., Any]) -> None:
+def test_auto_follows_a_rate_that_rises_and_its_helpers_go_along_in_a_move(
+    launch: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)  # paths of sockets are short
+    control = Control("s")
     changes = (RateChange(at_s=1.0, factor=34),)
     with SimulatorProcess(
         SimulatorConfig(endpoints=1, rate=500, changes=changes, lossless=True)
@@ -140,12 +146,19 @@ def test_auto_follows_a_rate_that_rises(launch: Callable[..., Any]) -> None:
             "processor": "hot:busy",
             "processors": "auto",
         }
-        run = launch({"endpoints": [endpoint], "workers": 1})
+        run = launch({"endpoints": [endpoint], "workers": 2, "control": "s"})
         run.wait_until(lambda: run.size() > 10_000)
         assert not helpers_of(run)
         run.wait_until(lambda: helpers_of(run))
         size = run.size()
-        run.wait_until(lambda: run.size() > size + 1_000_000)
+        run.wait_until(lambda: run.size() > size + 500_000)
+        hot = control.status().endpoints[0]
+        assert hot.processors
+        control.move("hot", 1 - hot.worker)
+        moved = control.status().endpoints[0]
+        assert (moved.worker, moved.processors) == (1 - hot.worker, hot.processors)
+        size = run.size()
+        run.wait_until(lambda: run.size() > size + 500_000)
         assert run.stop() == 0, run.stderr
     numbers = numbers_of(run)
     assert numbers == list(range(len(numbers)))

@@ -9,8 +9,9 @@ from typing import Any, cast
 
 from scaleout.config import Endpoint
 from scaleout.core.ledger import Entry
+from scaleout.core.lifecycle import EndpointState
 from scaleout.core.marks import CursorMark, NumbersMark
-from scaleout.core.wire import Assign, Batch, Release
+from scaleout.core.wire import Assign, Batch, Release, StateChange
 from scaleout.supervisor.duties import Duties
 from scaleout.supervisor.process import WorkerProcess
 from scaleout.supervisor.roster import Roster
@@ -47,6 +48,12 @@ def run(story: Callable[[Desk], Any]) -> None:
             await story(Desk())
 
     asyncio.run(play())
+
+
+def test_an_endpoint_goes_on_with_as_many_helpers_as_it_had() -> None:
+    desk = Desk()
+    desk.roster[0].take(StateChange(0, EndpointState.CONNECTING, 0, None, processors=2))
+    assert [each.processors for each in desk.duties.of(0).assignments] == [2, 0]
 
 
 def test_a_worker_runs_what_is_neither_over_nor_at_rest() -> None:

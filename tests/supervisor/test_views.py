@@ -40,6 +40,7 @@ def test_the_status(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
         third.worker = 0
         first.state, first.stall, first.last_error = EndpointState.LIVE, Stall.SILENT, "lost"
         first.moves, first.moving_to, first.load = 2, 0, Load(cpu=0.125)
+        first.processors = second.processors = 3
         supervisor.workers[1].utilisation = 0.5
         supervisor.workers[0].is_retiring = True
         async with seen.measuring():
@@ -52,6 +53,7 @@ def test_the_status(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
         a, b, _ = status.endpoints
         assert (a.name, a.state, a.stall, a.reason) == ("a", "live", "server silent", "lost")
         assert (a.moves, a.moving_to, a.cpu) == (2, 0, 0.125)
+        assert (a.processors, b.processors) == (3, 0), "those of the second are not there at the moment"
         assert a.bytes_rate == pytest.approx(100 * a.rate, rel=0.001)
         assert (a.received, b.received, b.rate, b.bytes_rate) == (ledger.counts(0).received, 0, 0.0, 0.0)
         assert [(worker.id, worker.state, worker.endpoints) for worker in status.workers] == [

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import enum
+from collections.abc import Callable
 from functools import partial
 
 from scaleout import logs
@@ -52,13 +53,23 @@ class Spread(Pipeline):
         books: the endpoint's.
         processor: a plain function.
         send: sends on the endpoint's connection.
+        processors: how many helpers there are at first, where their number is `auto`.
+        on_resize: called after each change of that number.
     """
 
-    def __init__(self, books: Books, processor: Processor, send: Sender) -> None:
+    def __init__(
+        self,
+        books: Books,
+        processor: Processor,
+        send: Sender,
+        processors: int = 0,
+        on_resize: Callable[[], None] = lambda: None,
+    ) -> None:
         super().__init__(books)
         config = books.config
         self._config = config
         self._send = send
+        self._on_resize = on_resize
         self._loop = asyncio.get_running_loop()
         self._line = Line(books.tray.slot, are_portions_whole=processor.is_batch)
         self._crew = Crew(partial(_outfit_for, books), self, books.log)
@@ -81,10 +92,12 @@ class Spread(Pipeline):
         self._local: TimedPerMessage | TimedPerRead | None = None
         self._place = Place.HELPERS
         if config.processors == "auto":
-            self._spreading = Spreading(usable_cores())
+            self._spreading = Spreading(usable_cores(), processors)
             timed = TimedPerRead if processor.is_batch else TimedPerMessage
             self._local = timed(books, processor, send)
-            self._place = Place.WORKER
+            if not self._spreading.processors:
+                self._place = Place.WORKER
+            self._crew.resize(self._spreading.processors)
         else:
             self._crew.resize(config.processors)
         self._looking = self._loop.call_later(LOOK_EVERY_S, self._look)
@@ -101,6 +114,11 @@ class Spread(Pipeline):
     def cpu_s(self) -> float:
         """CPU seconds that helpers have used so far."""
         return self._crew.cpu_s
+
+    @property
+    def processors(self) -> int:
+        """How many helpers there are to be."""
+        return self._crew.size
 
     # What comes
 
@@ -251,6 +269,7 @@ class Spread(Pipeline):
             self.books.log.info("%s", spreading.explain())
             if spreading.processors or self._place is Place.WORKER:
                 self._crew.resize(spreading.processors)
+                self._on_resize()
             else:
                 self._place = Place.RETURNING
                 self._book()
@@ -269,6 +288,7 @@ class Spread(Pipeline):
         assert self._local is not None
         self._place = Place.WORKER
         self._crew.resize(0)
+        self._on_resize()
         for item in self._line.take_waiting():
             if isinstance(item, Portion):
                 kind = Kind.TEXT if item.is_text else Kind.BINARY

@@ -119,13 +119,20 @@ def spread_desk(desk: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> C
     class SpreadDesk(desk):  # type: ignore[misc]
         """A desk, and what tells how far helpers are."""
 
-        def __init__(self, source: str, processors: object = 2, **keys: Any) -> None:
+        def __init__(
+            self,
+            source: str,
+            processors: object = 2,
+            had: int = 0,
+            on_resize: Callable[[], None] = lambda: None,
+            **keys: Any,
+        ) -> None:
             (tmp_path / "processing.py").write_text(source)
             spec = "processing:process"
             super().__init__(processor=None, **keys)
             books = self.inlet.books
             books.config = _with(books.config, processor=spec, processors=processors)
-            self.pipeline = Spread(books, load_processor(spec), self.replies.append)
+            self.pipeline = Spread(books, load_processor(spec), self.replies.append, had, on_resize)
             self.inlet.stage = self.pipeline
 
         def receive_numbers(self, *numbers: int, kind: Kind = Kind.TEXT) -> None:

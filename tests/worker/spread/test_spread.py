@@ -429,6 +429,27 @@ def test_to_helpers_and_back_in_order(
     assert [message.partition(",")[0] for message in caplog.messages] == ["2 processors", "no processors"]
 
 
+def test_it_goes_on_with_as_many_helpers_as_it_had(spread_desk: MakeDesk, run: Run, stand_ins: Any) -> None:
+    async def scenario() -> None:
+        told: list[int] = []
+        desk = spread_desk(SAME, processors="auto", had=2, on_resize=lambda: told.append(1))
+        assert desk.pipeline.processors == 2
+        desk.receive_numbers(0, 1)
+        await stand_ins.until_given()
+        assert desk.results == []
+        observe(desk, 1)
+        assert (desk.pipeline.processors, len(told)) == (1, 1)
+        observe(desk, 0)
+        for each in stand_ins:
+            while each.given:
+                each.answer()
+        assert (desk.pipeline.processors, len(told)) == (0, 2)
+        assert desk.results == [0, 1]
+        await desk.drain()
+
+    run(scenario())
+
+
 def test_helpers_that_die_on_the_way_back(spread_desk: MakeDesk, run: Run, stand_ins: Any) -> None:
     async def scenario() -> None:
         desk = spread_desk(SAME, processors="auto")
