@@ -139,7 +139,7 @@ def test_many_streams_are_subscribed_at_the_pace_that_is_allowed(launch: Launch)
         run = launch({"endpoints": [endpoint]})
         run.wait_until(lambda: len(live(simulator)) == streams)
         size = run.size()
-        run.wait_until(lambda: run.size() > size + 500_000)
+        run.wait_until(lambda: run.size() > size + 1_500_000)
         assert run.stop() == 0, run.stderr
         (connection,) = simulator.connections
     assert connection.busiest_inbound <= 5
