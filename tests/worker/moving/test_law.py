@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Callable, Iterator
 from itertools import pairwise
 from random import Random
@@ -13,6 +14,9 @@ import pytest
 from tests.worker.moving.team import untouched_logging
 from tests.worker.moving.world import Plan, Server, World, play
 from tests.worker.peers import run_fast
+
+SEEDS = int(os.environ.get("SCALEOUT_SEEDS", "25"))
+"""Random stories of each kind."""
 
 
 @pytest.fixture(autouse=True)
@@ -99,7 +103,7 @@ PROCESSORS: dict[str, dict[str, Any]] = {
 }
 
 
-@pytest.mark.parametrize("seed", range(60))
+@pytest.mark.parametrize("seed", range(SEEDS))
 def test_any_number_of_moves_and_of_moves_given_up(seed: int) -> None:
     rng = Random(seed)
     greetings = rng.choice([0, 0, 1, 20])
@@ -153,7 +157,7 @@ def test_moves_of_a_busy_feed(processor: str, lag: float) -> None:
 
 
 @pytest.mark.parametrize("processor", ["none", "async"])
-@pytest.mark.parametrize("seed", range(60))
+@pytest.mark.parametrize("seed", range(SEEDS))
 def test_the_giver_is_killed(seed: int, processor: str) -> None:
     """What it has delivered comes no second time, unless that is said, and what the taker has is not lost."""
     rng = Random(seed)
@@ -182,7 +186,7 @@ def test_the_giver_is_killed(seed: int, processor: str) -> None:
         assert not missing & brought, "what the taker had was not delivered"
 
 
-@pytest.mark.parametrize("seed", range(80))
+@pytest.mark.parametrize("seed", range(SEEDS))
 def test_connections_are_lost_and_refused(seed: int) -> None:
     """What the giver's connections bring is delivered when it keeps the endpoint, and no move loses more."""
     rng = Random(seed)
