@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import math
+from collections import deque
 
 from scaleout.worker.handover.overlap import ENOUGH
 
 SLOW_FEED_S = 1.0
 """On a slow feed, as many messages in common will do as come in that time."""
+RECENT_S = 5.0
+"""How slow a feed is, is said by what has come lately, too: it may begin with a snapshot, or what had waited."""
+SAMPLE_S = 1.0
+"""Between two notes of how much has come."""
 SILENT_S = 5.0
 """After that time without a message on either side, there is nothing to align."""
 PATIENCE_S = 10.0
@@ -38,6 +43,8 @@ class Patience:
         """Both connections are open, from here on."""
         self._opened_at = now
         self._together_since = self.clock_s
+        self._samples: deque[tuple[float, int]] = deque(maxlen=1 + round(RECENT_S / SAMPLE_S))
+        """When how many messages of the next connection had come."""
         self._wanted_since = math.inf
         self._old_alone_since = math.inf
         """When the old connection brought what was not followed by anything of the next one."""
@@ -114,7 +121,14 @@ class Patience:
         passed_s = now - self._opened_at
         if passed_s < SLOW_FEED_S:
             return ENOUGH
-        return max(1, min(ENOUGH, math.ceil(messages * SLOW_FEED_S / passed_s)))
+        samples = self._samples
+        if not samples or now - samples[-1][0] >= SAMPLE_S:
+            samples.append((now, messages))
+        per_s = messages / passed_s
+        at, before = samples[0]
+        if now - at >= RECENT_S:
+            per_s = min(per_s, (messages - before) / (now - at))
+        return max(1, min(ENOUGH, math.ceil(per_s * SLOW_FEED_S)))
 
     @property
     def next_may_be_stuck(self) -> bool:

@@ -28,6 +28,19 @@ def test_on_a_slow_feed_what_comes_in_a_second_is_enough() -> None:
     assert patience.minimum(110.0, 100_000) == ENOUGH
 
 
+def test_a_slow_feed_that_begins_with_a_burst_is_a_slow_feed() -> None:
+    patience = opened()
+    seen = [patience.minimum(now, 40 + int(now - 100.0)) for now in map(float, range(102, 112))]
+    assert seen[0] == ENOUGH
+    assert seen[-1] == 1, "one a second, lately"
+
+
+def test_a_feed_that_was_slow_at_first_is_not_slow() -> None:
+    patience = opened()
+    seen = [patience.minimum(now, 20 * int(now - 106.0)) for now in map(float, range(106, 118))]
+    assert seen[-1] == min(ENOUGH, 20 * 11 // 17 + 1), "by the average over all of the time"
+
+
 def test_a_connection_that_never_follows_the_old_one_is_stuck() -> None:
     patience = opened()
     patience.hear_old(100.0)
