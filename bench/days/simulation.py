@@ -30,6 +30,8 @@ class Figures(Struct, frozen=True):
     """Load of the most loaded worker over the mean."""
     most: float
     """What that isn't above for 99 % of the day."""
+    most_over_least: float
+    """The same of the load over the least that is possible with whole endpoints: the mean, or the heaviest one."""
     worst: float
     within: float
     """The part of the day in which it is not above 1.05."""
@@ -48,16 +50,21 @@ class Day:
     def __init__(self, policy: Policy) -> None:
         self.policy = policy
         self.ratios: list[float] = []
+        self.over_least: list[float] = []
         self.moves = 0
         self.moved = 0.0
 
     def note_loads(self, rates: Sequence[float], workers: Sequence[int], count: int) -> None:
         """Take the load of every worker at this moment; those that are lost have none."""
-        loads = [0.0] * count
+        loads, heaviest = [0.0] * count, [0.0] * count
         for worker, rate in zip(self.policy.where, rates, strict=True):
             loads[worker] += rate
+            if rate > heaviest[worker]:
+                heaviest[worker] = rate
         there = [loads[worker] for worker in workers]
-        self.ratios.append(max(there) * len(there) / sum(there))
+        mean, highest = sum(there) / len(there), max(there)
+        self.ratios.append(highest / mean)
+        self.over_least.append(highest / max(mean, max(heaviest[worker] for worker in workers)))
 
     def note_moves(self, before: Sequence[int], rates: Sequence[float]) -> None:
         """Take what has been moved."""
@@ -74,7 +81,8 @@ class Day:
         hours = [ratios[begin : begin + ticks] for begin in range(0, len(ratios), ticks)]
         return Figures(
             median=statistics.median(ratios),
-            most=sorted(ratios)[min(int(len(ratios) * 0.99), len(ratios) - 1)],
+            most=_most(ratios),
+            most_over_least=_most(self.over_least),
             worst=max(ratios),
             within=sum(ratio <= GOAL for ratio in ratios) / len(ratios),
             moves_per_hour=self.moves / settings.hours,
@@ -83,6 +91,10 @@ class Day:
             planning_worst_s=max(planning, default=None),
             hours=[Hour(statistics.median(hour), max(hour)) for hour in hours],
         )
+
+
+def _most(ratios: Sequence[float]) -> float:
+    return sorted(ratios)[min(int(len(ratios) * 0.99), len(ratios) - 1)]
 
 
 def live(settings: Settings, names: Sequence[str], progress: Callable[[int], None]) -> dict[str, Figures]:

@@ -15,6 +15,12 @@ NEIGHBOURS = 2
 """How many endpoints on each side of the wanted load are looked at."""
 EXCHANGED = 48
 """How many endpoints of a worker are looked at for an exchange."""
+HANDFUL = 7
+"""The most endpoints that come back for one in an exchange."""
+LIGHTER = 0.8
+"""The heaviest of a handful, in what is to come back."""
+HANDFUL_TARGETS = 16
+"""How many of the workers with the most room are looked at for a handful."""
 ALIKE = 0.9
 """Choices that are so near to the best are as good: the hosts decide."""
 
@@ -27,22 +33,24 @@ class Costs(Struct, frozen=True):
     load: float = 0.1
     """For the load that is moved: its part of it."""
     exchange: float = 0.02
-    """An exchange, besides: it is two moves for the relief of one."""
+    """An exchange, besides, for each that comes back: it is more moves for the relief of one."""
+
+    def over(self, times: float) -> Costs:
+        """What a move must be worth where its relief is expected to last so many times as long."""
+        return Costs(self.each, self.load / times, self.exchange / times)
 
 
 class Choice(Struct):
-    """A move, or an exchange with an endpoint that goes the other way."""
+    """A move, or an exchange with endpoints that go the other way."""
 
     worth: float
     subject: Subject
     target: int
     """Index of a worker."""
-    back: Subject | None = None
+    back: Sequence[Subject] = ()
 
 
-def choose(
-    board: Board, source: int, costs: Costs, ahead: float = 0.0, *, may_exchange: bool = True
-) -> Choice | None:
+def choose(board: Board, source: int, costs: Costs, ahead: float = 0.0, *, back: int = 1) -> Choice | None:
     """The best move away from a worker that has too much.
 
     Args:
@@ -50,21 +58,23 @@ def choose(
         source: index of the worker.
         costs: what a move must be worth.
         ahead: what the worker will soon have besides, in shares.
-        may_exchange: whether there is room for two moves.
+        back: how many endpoints may come back in an exchange; none, no exchange.
 
     Returns:
         The move, or an exchange; None: nothing is worth it.
     """
-    targets = lightest(board, TARGETS, but=[source])
+    targets = lightest(board, HANDFUL_TARGETS if back > 1 else TARGETS, but=[source])
     moves = [
         choice
-        for target in targets
+        for target in targets[:TARGETS]
         for subject in _near(board.members(source), _wanted(board, source, target, ahead))
         if (choice := _move(board, source, target, subject, costs, ahead)) is not None
     ]
-    if not moves and may_exchange:
+    if not moves and back:
         moves = [
-            choice for target in targets[:2] for choice in _exchanges(board, source, target, costs, ahead)
+            choice
+            for target in targets[: HANDFUL_TARGETS if back > 1 else 2]
+            for choice in _exchanges(board, source, target, costs, ahead, min(back, HANDFUL))
         ]
     if not moves:
         return None
@@ -104,26 +114,45 @@ def _move(
     return Choice(worth, subject, target) if worth > costs.each else None
 
 
-def _exchanges(board: Board, source: int, target: int, costs: Costs, ahead: float) -> Iterator[Choice]:
-    mine, theirs = board.members(source), board.members(target)
+def _exchanges(
+    board: Board, source: int, target: int, costs: Costs, ahead: float, most: int
+) -> Iterator[Choice]:
+    mine = board.members(source)
+    theirs = [each for each in board.members(target) if not board.must_stay(each, target)]
     carried = board.loads[source] + ahead * board.share
     before = carried - board.own(source)
-    if not theirs:
-        return
     for subject in mine[-EXCHANGED:]:
         if board.must_stay(subject, source) or not board.is_allowed(subject, target):
             continue
+        left_own = board.own(source, without=subject)
+        there_own = max(board.own(target), subject.load)
         for wanted in _wanted(board, source, target, ahead):
-            for back in _near(theirs, [subject.load - wanted]):
-                moved = subject.load - back.load
-                if moved <= 0 or board.must_stay(back, target) or not board.is_allowed(back, source):
+            for back in _returns(theirs, subject.load - wanted, most):
+                returned = sum(each.load for each in back)
+                moved = subject.load - returned
+                if moved <= 0 or not all(board.is_allowed(each, source) for each in back):
                     continue
-                left = carried - moved - board.own(source, without=subject)
-                there = board.loads[target] + moved - max(board.own(target), subject.load)
+                left = carried - moved - left_own
+                there = board.loads[target] + moved - there_own
                 relief = (before - max(left, there, 0.0)) / board.share
-                worth = relief - costs.load * (subject.load + back.load) / board.share - costs.exchange
-                if worth > costs.each:
-                    yield Choice(worth, subject, target, back)
+                cost = costs.load * (subject.load + returned) / board.share + costs.exchange * len(back)
+                if relief - cost > costs.each:
+                    yield Choice(relief - cost, subject, target, back)
+
+
+def _returns(theirs: Sequence[Subject], load: float, most: int) -> Iterator[Sequence[Subject]]:
+    """What could come back in an exchange: one endpoint of about that load, or a handful of lighter ones."""
+    yield from ((each,) for each in _near(theirs, [load]))
+    if most < 2:
+        return
+    handful: list[Subject] = []
+    left, at = load, bisect_left(theirs, load * LIGHTER, key=_load)
+    while len(handful) < most and (at := bisect_left(theirs, left, hi=at, key=_load) - 1) >= 0:
+        if theirs[at].apart is None:
+            handful.append(theirs[at])
+            left -= theirs[at].load
+    if len(handful) > 1:
+        yield handful
 
 
 def _spreading(board: Board, source: int, choice: Choice) -> int:

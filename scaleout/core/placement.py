@@ -9,13 +9,16 @@ from msgspec import Struct
 
 from scaleout.core.board import Board, Move, Subject
 from scaleout.core.choosing import Choice, Costs, choose
-from scaleout.core.pressure import Pressure
+from scaleout.core.pressure import SETTLED, Pressure
 from scaleout.core.rates import Measure, say_load
 
 OVERDUE_S = 60.0
 """A move of which nothing is seen or heard for so long is no longer counted on."""
-SETTLED = 0.05
-"""What excess is enough for a worker that has just been relieved: what is left of it has to last to be acted on."""
+LASTING_S = 120.0
+"""What has lasted so long is taken to go on for twice as long as what has just come, and so on in proportion:
+relief may cost so much more."""
+LASTING_MOST = 8.0
+"""In proportion up to here."""
 
 
 class Limits(Struct, frozen=True):
@@ -148,12 +151,14 @@ class Planner:
             why = f"away from others of {subject.apart}"
             yield [self._step(board, subject, source, target, why)]
         limits = self.limits
-        may_exchange = min(limits.at_once, limits.per_minute) >= 2
+        may_run = min(limits.at_once, limits.per_minute)
         for source in sorted(pressed, key=board.excess, reverse=True):
             ahead = self._pressure.ahead(board.workers[source])
+            times = min(1.0 + self._pressure.lasting_s(board.workers[source]) / LASTING_S, LASTING_MOST)
+            back = may_run - 1 if times > 2.0 else min(may_run - 1, 1)
             enough = limits.tolerance
             while board.excess(source) > max(enough - ahead, 0.0):
-                choice = choose(board, source, limits.costs, ahead, may_exchange=may_exchange)
+                choice = choose(board, source, limits.costs.over(times), ahead, back=back)
                 if choice is None:
                     break
                 yield self._steps(board, source, choice)
@@ -163,16 +168,17 @@ class Planner:
     def _steps(self, board: Board, source: int, choice: Choice) -> list[_Step]:
         subject, target, back = choice.subject, choice.target, choice.back
         before = board.loads[source]
-        after = before - subject.load + (back.load if back is not None else 0.0)
+        after = before - subject.load + sum(each.load for each in back)
         mean = board.mean
         why = (
             f"worker {board.workers[source]} carries {before / mean:.2f} of the mean, then {after / mean:.2f}"
         )
-        if back is None:
+        if not back:
             return [self._step(board, subject, source, target, why)]
+        what = ", ".join(each.name for each in back)
         return [
-            self._step(board, subject, source, target, f"with {back.name} back, {why}"),
-            self._step(board, back, target, source, f"in exchange for {subject.name}"),
+            self._step(board, subject, source, target, f"with {what} back, {why}"),
+            *(self._step(board, each, target, source, f"in exchange for {subject.name}") for each in back),
         ]
 
     def _step(self, board: Board, subject: Subject, source: int, target: int, why: str) -> _Step:

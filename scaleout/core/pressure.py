@@ -20,6 +20,8 @@ FIRST_SWING = 0.03
 FIRST_SWING_S = 10.0
 """For how long of seeing that guess counts."""
 LONGEST_STEP_S = 60.0
+SETTLED = 0.05
+"""Excess, in shares, that matters however long it stays."""
 RISE_HALF_LIFE_S = 20.0
 """What a worker's excess is above its average of so recent a time is a rise, and soon comes once more."""
 
@@ -42,6 +44,8 @@ class Gauge(Struct):
     """What its excess will soon be higher by, as it rises."""
     sum: float = 0.0
     """Shares times seconds."""
+    lasting_s: float = 0.0
+    """For how long it has been above what is settled."""
 
     @property
     def swing(self) -> float:
@@ -99,6 +103,7 @@ class Pressure:
                 gauge.ahead = max(rise - allowed, 0.0)
                 gauge.sum += (excess + gauge.ahead - self._allowance - allowed) * step
                 gauge.sum = min(max(gauge.sum, 0.0), 2 * self._patience)
+                gauge.lasting_s = gauge.lasting_s + step if excess > SETTLED else 0.0
             gauge.excess, gauge.mark = excess, marks[at]
             self._gauges[worker] = gauge
             if gauge.sum >= self._patience:
@@ -110,7 +115,7 @@ class Pressure:
         gauge = self._gauges.get(worker)
         if gauge is not None:
             _shift(gauge, excess)
-            gauge.excess, gauge.mark = excess, mark
+            gauge.excess, gauge.mark, gauge.lasting_s = excess, mark, 0.0
 
     def calm(self, worker: int) -> None:
         """All has been done for a worker that can be: it begins anew."""
@@ -121,6 +126,11 @@ class Pressure:
         """What a worker's excess will soon be higher by, in shares."""
         gauge = self._gauges.get(worker)
         return gauge.ahead if gauge is not None else 0.0
+
+    def lasting_s(self, worker: int) -> float:
+        """For how long a worker has had far too much, and nothing has been moved, in seconds."""
+        gauge = self._gauges.get(worker)
+        return gauge.lasting_s if gauge is not None else 0.0
 
     @staticmethod
     def _learn(

@@ -158,6 +158,24 @@ def test_an_endpoint_that_fills_a_worker_is_left_there_alone() -> None:
     assert sorted([others.count(1), others.count(2)]) == [5, 5]
 
 
+def test_a_worker_with_nothing_light_to_give_gets_a_handful_for_a_heavy_one_once_it_has_had_too_much_for_long() -> (
+    None
+):
+    light = [10.0 * (1 + part % 20) for part in range(80)]
+    where = balanced(light, 5)
+    share = sum(light) / 5
+    loads = [*light, 0.56 * share, 0.56 * share]
+    run = Run([*where, 5, 5], 6)
+    run.go(60, lambda now: loads)
+    assert not any(move.slot >= 80 for _, move in run.moves), "that costs too much for a moment"
+    assert run.ratio(loads) > 1.05
+    run.go(1_200, lambda now: loads)
+    assert run.ratio(loads) <= 1.05
+    moved = len(run.moves)
+    run.go(600, lambda now: loads)
+    assert len(run.moves) == moved
+
+
 def test_two_that_would_each_fill_a_worker_part() -> None:
     loads = [5_000.0, 5_000.0, 10.0, 10.0]
     run = Run([0, 0, 1, 1], 2)

@@ -33,6 +33,9 @@ def test_the_ratio_is_of_the_most_loaded_worker_to_the_mean_of_those_that_are_th
     day = Day(Fixed([0, 0, 1, 2]))
     day.note_loads([1.0, 2.0, 1.0, 4.0], [0, 1], 3)
     assert day.ratios == [3.0 / 2.0]
+    assert day.over_least == [3.0 / 2.0]
+    day.note_loads([1.0, 8.0, 1.0, 4.0], [0, 1], 3)
+    assert day.over_least[1] == 9.0 / 8.0
 
 
 def test_what_is_moved_is_a_part_of_the_traffic() -> None:
