@@ -15,6 +15,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+import hypothesis
 import msgspec
 import psutil
 import pytest
@@ -23,6 +24,11 @@ from scaleout import cli
 
 ROOT = Path(__file__).parents[1]
 DEADLINE_S = 60.0
+
+# The same examples each time, so that a test that fails does so because of a change; new ones where asked for.
+hypothesis.settings.register_profile("same", derandomize=True, deadline=None)
+hypothesis.settings.register_profile("new", deadline=None)
+hypothesis.settings.load_profile("new" if "SCALEOUT_SEEDS" in os.environ else "same")
 
 
 class Launched:

@@ -147,10 +147,10 @@ def test_more_load_never_rests_with_fewer_workers(
 @given(
     scalings,
     st.integers(1, 24),
-    st.lists(st.tuples(st.floats(1, 10), demands), min_size=1, max_size=3),
+    st.lists(st.tuples(st.integers(1, 10), demands), min_size=1, max_size=3),
 )
 def test_a_load_that_repeats_comes_to_rest(
-    scaling: Scaling, workers: int, cycle: list[tuple[float, float]]
+    scaling: Scaling, workers: int, cycle: list[tuple[int, float]]
 ) -> None:
     period = sum(length for length, _ in cycle)
 
