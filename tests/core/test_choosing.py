@@ -59,7 +59,7 @@ def test_what_lasts_may_cost_more() -> None:
 LOADS = st.lists(st.floats(0.1, 100.0), min_size=1, max_size=20)
 
 
-@settings(deadline=None, max_examples=200)
+@settings(max_examples=200)
 @given(st.lists(LOADS, min_size=2, max_size=5), st.integers(0, HANDFUL), st.floats(0.0, 0.2))
 def test_a_choice_relieves_its_worker_and_makes_no_other_one_worse_off(
     workers: list[list[float]], back: int, ahead: float

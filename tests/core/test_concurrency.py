@@ -8,7 +8,7 @@ from itertools import pairwise
 from random import Random
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from scaleout.core.concurrency import FORGET_S, LONGEST_REST, REST_S, START, ConcurrencyLimit, Phase
@@ -238,7 +238,6 @@ def test_it_says_what_it_is() -> None:
         max_size=60,
     ),
 )
-@settings(deadline=None)
 def test_whatever_is_observed_it_stays_within_its_bounds(
     maximum: int, observations: list[tuple[float, bool, list[float], list[float]]]
 ) -> None:

@@ -186,7 +186,7 @@ def test_two_that_would_each_fill_a_worker_part() -> None:
 LOADS = st.lists(st.floats(0.1, 1000.0), min_size=1, max_size=30)
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(LOADS, st.integers(2, 6), st.integers(0, 2**32))
 def test_steady_loads_come_to_rest_and_no_step_makes_it_worse(
     loads: list[float], workers: int, seed: int

@@ -8,7 +8,7 @@ from math import ceil
 from random import Random
 
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from scaleout.config import Scaling
@@ -119,7 +119,6 @@ def test_a_tenfold_rise_and_fall_is_followed() -> None:
     assert fleet.run(demand, 200)[3:] == [5, 2, 1]
 
 
-@settings(deadline=None)
 @given(scalings, st.integers(1, 24), demands)
 def test_a_steady_load_comes_to_rest(scaling: Scaling, workers: int, cores: float) -> None:
     fleet = Fleet(workers, scaling)
@@ -130,7 +129,6 @@ def test_a_steady_load_comes_to_rest(scaling: Scaling, workers: int, cores: floa
     assert scaling.min <= fleet.workers <= (scaling.max or 0)
 
 
-@settings(deadline=None)
 @given(scalings, st.integers(1, 24), demands, demands)
 def test_more_load_never_rests_with_fewer_workers(
     scaling: Scaling, workers: int, one: float, other: float
@@ -143,7 +141,6 @@ def test_more_load_never_rests_with_fewer_workers(
     assert rests == sorted(rests)
 
 
-@settings(deadline=None)
 @given(
     scalings,
     st.integers(1, 24),
@@ -171,7 +168,6 @@ def test_a_load_that_repeats_comes_to_rest(
     assert swings([workers for _, workers in fleet.changes]) <= 2
 
 
-@settings(deadline=None)
 @given(st.integers(1, 12), st.floats(0.5, 3.5), st.floats(2, 27), st.floats(0, 2), st.floats(0, 0.5))
 def test_a_wave_shorter_than_the_patience_adds_none(
     workers: int, high_s: float, low_s: float, high: float, low: float
@@ -183,7 +179,6 @@ def test_a_wave_shorter_than_the_patience_adds_none(
     assert not sizes or sizes[0] < workers
 
 
-@settings(deadline=None)
 @given(st.integers(1, 8), st.integers(), st.floats(0.45, 0.6))
 def test_noise_changes_nothing(workers: int, seed: int, level: float) -> None:
     random = Random(seed)
@@ -191,7 +186,6 @@ def test_noise_changes_nothing(workers: int, seed: int, level: float) -> None:
     assert fleet.run(lambda now: workers * (level + random.uniform(-0.2, 0.2)), 600) == []
 
 
-@settings(deadline=None)
 @given(st.integers(), st.floats(0, 0.3))
 def test_a_noisy_load_that_is_too_high_is_followed_once(seed: int, noise: float) -> None:
     random = Random(seed)
@@ -200,7 +194,6 @@ def test_a_noisy_load_that_is_too_high_is_followed_once(seed: int, noise: float)
     assert sizes == sorted(sizes) and len(sizes) <= 2
 
 
-@settings(deadline=None)
 @given(st.floats(0.5, 20), st.lists(st.floats(0, 0.3), max_size=30))
 def test_a_hot_endpoint_adds_no_workers_without_end(hot: float, others: list[float]) -> None:
     workers, weights = 1, [hot, *others]

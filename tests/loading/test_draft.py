@@ -651,7 +651,7 @@ def test_faults_are_on_one_line_whatever_they_quote() -> None:
     assert fault({**endpoint(), "sink": "no directory\r/\x1b[31m"}).isprintable()
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(RUNS, st.dictionaries(st.sampled_from(["A", "B"]), st.text(max_size=5)))
 def test_a_mangled_configuration_raises_nothing_but_its_faults(
     raw: dict[str, object], environment: dict[str, str]
@@ -666,7 +666,7 @@ def test_a_mangled_configuration_raises_nothing_but_its_faults(
         assert check_config(config) == config
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.binary(max_size=60) | st.text(max_size=60).map(str.encode), st.sampled_from([".toml", ".json"]))
 def test_a_mangled_file_raises_nothing_but_its_faults(
     tmp_path_factory: pytest.TempPathFactory, content: bytes, ending: str

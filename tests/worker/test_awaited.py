@@ -58,7 +58,7 @@ async def settle() -> None:
 
 
 @given(st.lists(st.integers(1, 4), min_size=1, max_size=4), st.randoms(use_true_random=False))
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 def test_results_come_in_order_however_the_calls_end(
     desk: MakeDesk, run: Run, reads: list[int], random: Any
 ) -> None:
@@ -85,7 +85,7 @@ def test_results_come_in_order_however_the_calls_end(
 
 
 @given(st.lists(st.integers(1, 4), min_size=1, max_size=4), st.randoms(use_true_random=False))
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 def test_without_order_results_come_as_they_are_ready(
     desk: MakeDesk, run: Run, reads: list[int], random: Any
 ) -> None:
@@ -701,7 +701,7 @@ def test_a_generator_without_an_end_is_closed(
     st.booleans(),
     st.randoms(use_true_random=False),
 )
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 def test_actions_are_done_in_turn(
     desk: MakeDesk, run: Run, reads: list[int], ordered: bool, random: Any
 ) -> None:

@@ -462,7 +462,7 @@ async def compare(script: Script) -> None:
     assert feed.outcome() == reference.outcome()
 
 
-@settings(max_examples=600, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=600, suppress_health_check=[HealthCheck.too_slow])
 @given(scripts())
 @example(Script(DEFAULTS, [frame(0x81, b"a") + frame(0x81, b"\xff")], 10_000, 1, False))
 @example(Script(DEFAULTS, [b"\x81\xff"], 0, 0, False))
@@ -472,13 +472,13 @@ def test_agrees_with_the_library_on_anything(script: Script) -> None:
     asyncio.run(compare(script))
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(st.lists(st.binary(min_size=1, max_size=12), max_size=12), st.booleans())
 def test_agrees_with_the_library_on_garbage(pieces: list[bytes], ends: bool) -> None:
     asyncio.run(compare(Script(Setting(limit=None), pieces, 0, 0, ends)))
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(scripts(are_valid=True), st.integers(0, 12))
 def test_agrees_with_the_library_after_a_local_close(script: Script, closes_at: int) -> None:
     async def main() -> None:

@@ -214,7 +214,7 @@ def test_dead_letters_of_empty_messages_fill_the_outbox_too(run: Run, sent_chann
     ),
     st.sampled_from([0.0, 100.0]),
 )
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_nothing_is_lost_or_out_of_order(
     run: Run, sent_channel: MakeChannel, steps: list[tuple[str, int, int]], linger_s: float
 ) -> None:

@@ -422,7 +422,7 @@ class TestOutcomes:
             check(feed(processor, *(each.encode() for each in names)), names)
 
     @given(st.lists(st.lists(NAMES, min_size=1, max_size=8), min_size=1, max_size=5), st.booleans())
-    @settings(max_examples=60, deadline=None)
+    @settings(max_examples=60)
     def test_any_pattern_is_as_one_by_one(
         self, desk: MakeDesk, run: Run, reads: list[list[str]], wait: bool
     ) -> None:
@@ -549,7 +549,7 @@ Wanted = Trade | int | list[int]
 
 class TestAnyMessages:
     @given(READS)
-    @settings(max_examples=150, deadline=None)
+    @settings(max_examples=150)
     def test_pass_through_is_as_one_by_one(self, desk: MakeDesk, run: Run, reads: list[Any]) -> None:
         async def scenario() -> Any:
             done = desk()
@@ -571,7 +571,7 @@ class TestAnyMessages:
         assert done.count("bytes") == sum(map(len, everything))
 
     @given(READS, st.sampled_from(["one", "batch", "await", "generate"]))
-    @settings(max_examples=150, deadline=None)
+    @settings(max_examples=150)
     def test_a_typed_processor_is_as_one_by_one(
         self, desk: MakeDesk, run: Run, reads: list[Any], form: str
     ) -> None:

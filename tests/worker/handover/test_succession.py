@@ -632,7 +632,7 @@ def stories(draw: st.DrawFn) -> tuple[list[float], list[Plan], dict[str, Any], f
     return times, plans, keys, until
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(stories())
 def test_whatever_happens_each_message_comes_once_and_in_order(
     story: tuple[list[float], list[Plan], dict[str, Any], float],

@@ -152,7 +152,7 @@ class TestAPeerThatDoesNotRead:
 
 
 class TestARate:
-    @settings(max_examples=30, deadline=None)
+    @settings(max_examples=30)
     @given(
         count=st.integers(2, 8),
         period_s=st.sampled_from([0.5, 1.0, 5.0]),

@@ -56,7 +56,7 @@ async def work_off(desk: Any, stand_ins: Any) -> None:
 
 
 @given(st.lists(st.integers(1, 30), min_size=1, max_size=8), st.integers(0, 2**32))
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_results_come_in_order_however_helpers_answer_and_die(
     spread_desk: MakeDesk, run: Run, stand_ins: Any, reads: list[int], seed: int
 ) -> None:
