@@ -143,18 +143,6 @@ class HostBudget:
         self._spare_queue.pop(ticket, None)
         self.connection_ended(ticket, now)
 
-    def why(self, ticket: int) -> str | None:
-        """What a ticket waits for, in words; None: it doesn't wait."""
-        if ticket not in self._queue and ticket not in self._spare_queue:
-            return None
-        if not self._has_place:
-            return f"waiting for a connection to {self._host} to end: {self._concurrent} at a time"
-        if ticket in self._spare_queue and not self._has_spare_place:
-            first = f"{self._reserved} of {self._concurrent} places are for first connections"
-            return f"waiting for a place to {self._host} beside the connections there are: {first}"
-        limit = f": {_rate(*self._connects)}" if self._connects is not None else ""
-        return f"waiting for a connect to {self._host}{limit}"
-
     @property
     def _has_connect(self) -> bool:
         return self._connects is None or len(self._connecting) + len(self._returns_at) < self._connects[0]
@@ -178,12 +166,3 @@ class HostBudget:
         self._connecting.remove(ticket)
         if self._connects is not None:
             self._returns_at.append(now + self._connects[1])
-
-
-def _rate(count: int, period_s: float) -> str:
-    """A limit as a configuration has it: "20/s", "300/5m"."""
-    unit, unit_s = next(
-        ((unit, unit_s) for unit, unit_s in (("h", 3600), ("m", 60)) if period_s % unit_s == 0), ("s", 1)
-    )
-    units = period_s / unit_s
-    return f"{count}/{unit}" if units == 1 else f"{count}/{units:g}{unit}"

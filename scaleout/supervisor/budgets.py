@@ -55,6 +55,17 @@ class Budgets:
             self._kept[slot] = max(kept, connections_of(endpoint))
             self._budgets[host].reserve(self._kept[slot] - kept)
 
+    def lack(self, endpoint: Endpoint) -> str | None:
+        """Why an endpoint never gets a second connection for each of its own; None: it may."""
+        host = budget_of(endpoint.uri, self._budgets)
+        places = self._budgets[host].spare_places if host is not None else None
+        needed = connections_of(endpoint)
+        if places is None or places >= needed:
+            return None
+        return (
+            f"{host} has {places} of its places left over, and {needed} are needed: `concurrent` is too low"
+        )
+
     def follow(self, run: int, report: BudgetReport) -> None:
         """Follow what a worker says about a connect."""
         key = (run, report.ticket)

@@ -54,6 +54,7 @@ class Moves:
     Args:
         staff: the workers.
         duties: what they are to run.
+        lack: why an endpoint can't have a second connection beside its own; None: it can.
         is_held: whether the workers' results are held back, because a sink lags.
         on_moved: called after each move, and each attempt.
     """
@@ -62,6 +63,7 @@ class Moves:
         self,
         staff: Staff,
         duties: Duties,
+        lack: Callable[[Endpoint], str | None],
         is_held: Callable[[], bool],
         on_moved: Callable[[EndpointStatus, MoveRecord], None],
     ) -> None:
@@ -69,6 +71,7 @@ class Moves:
         """The latest, oldest first."""
         self._staff = staff
         self._duties = duties
+        self._lack = lack
         self._is_held = is_held
         self._on_moved = on_moved
         self._numbers = itertools.count(1)
@@ -142,6 +145,8 @@ class Moves:
             raise MoveError(f"worker {target} isn't ready")
         if giver is None or status.endpoint.handover == "break" or status.state is not EndpointState.LIVE:
             return await self._break(status, target)
+        if (lack := self._lack(status.endpoint)) is not None:
+            raise MoveError(f"it needs a second connection for a moment: {lack}")
         number = next(self._numbers)
         splicing = self._splicings[number] = Splicing(
             number, status, giver, taker, self._duties, self._is_busy

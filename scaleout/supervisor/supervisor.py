@@ -103,6 +103,7 @@ class Supervisor:
         self.moves = Moves(
             self.staff,
             self._duties,
+            self._budgets.lack,
             lambda: aggregator.valve.is_closed,
             lambda status, record: self.balancer.note(status, record),
         )

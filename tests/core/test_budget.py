@@ -101,31 +101,6 @@ def test_a_ticket_is_for_one_attempt() -> None:
     budget.ask(1)
 
 
-@pytest.mark.parametrize(
-    ("connects", "rate"),
-    [
-        ((20, 1.0), "20/s"),
-        ((1, 300.0), "1/5m"),
-        ((9, 3600.0), "9/h"),
-        ((1, 90.0), "1/90s"),
-        ((3, 0.5), "3/0.5s"),
-    ],
-)
-def test_what_a_ticket_waits_for_is_said(connects: tuple[int, float], rate: str) -> None:
-    budget = asked(HostBudget(connects, None, "example.org"), 30)
-    granted = budget.grants(0)
-    assert budget.why(29) == f"waiting for a connect to example.org: {rate}"
-    assert budget.why(granted[0]) is None
-    assert budget.why(99) is None
-
-
-def test_it_is_said_when_only_a_place_is_missing() -> None:
-    budget = asked(HostBudget(None, 2, "example.org"), 3)
-    assert budget.why(2) == "waiting for a connect to example.org"
-    budget.grants(0)
-    assert budget.why(2) == "waiting for a connection to example.org to end: 2 at a time"
-
-
 def test_spares_have_only_the_places_that_first_connections_leave() -> None:
     budget = HostBudget(None, 4, "example.org")
     budget.reserve(2)
@@ -133,14 +108,9 @@ def test_spares_have_only_the_places_that_first_connections_leave() -> None:
     for ticket in range(3):
         budget.ask(ticket, is_spare=True)
     assert budget.grants(0) == [0, 1] and budget.next_at(0) is None
-    assert budget.why(2) == (
-        "waiting for a place to example.org beside the connections there are: "
-        "2 of 4 places are for first connections"
-    )
     budget.ask(3)
     budget.ask(4)
     assert budget.grants(0) == [3, 4]
-    assert budget.why(2) == "waiting for a connection to example.org to end: 4 at a time"
     budget.connection_ended(3, 1)
     assert budget.grants(1) == []
     budget.connection_ended(1, 1)

@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
+from itertools import cycle
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +44,16 @@ def numbers_of(run: Any) -> dict[str, list[int]]:
         name: [decode(line).seq for line in lines if line.startswith(b'{"seq"') or b'"seq"' in line]
         for name, lines in run.data().items()
     }
+
+
+def assert_nothing_shows(run: Any, endpoints: int) -> None:
+    """The output of each endpoint is without a gap, and so say the books."""
+    found = numbers_of(run)
+    assert len(found) == endpoints
+    for name, got in found.items():
+        assert got == list(range(got[0], got[0] + len(got))), f"{name}\n{run.stderr}"
+        books = run.summary["endpoints"][name]
+        assert {key: books[key] for key in NOTHING} == NOTHING, name
 
 
 def config_for(simulator: SimulatorProcess, **keys: object) -> dict[str, object]:
@@ -105,12 +116,53 @@ def test_forced_moves_lose_and_repeat_nothing(launch: Launch) -> None:
     summary = run.summary
     assert summary["balanced"]
     assert summary["moves"] == len(asked)
-    found = numbers_of(run)
-    assert len(found) == 48
-    for name, got in found.items():
-        assert got == list(range(got[0], got[0] + len(got))), f"{name}\n{run.stderr}"
-        books = summary["endpoints"][name]
-        assert {key: books[key] for key in NOTHING} == NOTHING, name
+    assert_nothing_shows(run, 48)
+
+
+KINDS = """
+import asyncio
+
+def of_batch(messages: list[dict]) -> list[dict]:
+    return messages
+
+async def of_one(message: dict) -> dict:
+    await asyncio.sleep(0)
+    return message
+"""
+
+
+def test_moves_with_tls_a_budget_of_connections_and_other_kinds_of_processors(
+    launch: Launch, tmp_path: Path
+) -> None:
+    (tmp_path / "kinds.py").write_text(KINDS)
+    with SimulatorProcess(SimulatorConfig(endpoints=12, rate=RATE, zipf=1.2, tls=True)) as simulator:
+        endpoints = [
+            {"name": name, "uri": uri, "sequence": "seq", "processor": processor}
+            for (name, uri), processor in zip(
+                simulator.endpoints, cycle(("kinds:of_batch", "kinds:of_one")), strict=False
+            )
+        ]
+        defaults = {"gap_records": False, "tls": {"ca": simulator.ca_file}}
+        hosts = {"127.0.0.1": {"concurrent": 14}}
+        run = launch(config_for(simulator, endpoints=endpoints, defaults=defaults, hosts=hosts))
+        control = control_of(run)
+        over = time.monotonic() + DURATION_S
+        with forced_moves(control, random.Random(3)) as asked:
+            run.wait_until(lambda: time.monotonic() > over, DURATION_S + 30)
+        assert run.stop() == 0, run.stderr
+    for each in asked:
+        each.result()
+    assert_nothing_shows(run, 12)
+
+
+def test_a_move_that_its_hosts_budget_has_no_place_for_is_refused(launch: Launch) -> None:
+    with SimulatorProcess(SimulatorConfig(endpoints=2, rate=RATE)) as simulator:
+        run = launch(config_for(simulator, hosts={"127.0.0.1": {"concurrent": 2}}))
+        control = control_of(run)
+        endpoint = control.status().endpoints[0]
+        with pytest.raises(ControlError, match="second connection for a moment: 127"):
+            control.move(endpoint.name, 1 - endpoint.worker)
+        assert run.stop() == 0, run.stderr
 
 
 def test_moves_while_workers_are_killed(launch: Launch) -> None:

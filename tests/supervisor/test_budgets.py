@@ -50,6 +50,19 @@ def test_workers_share_the_places_in_the_order_in_which_they_ask() -> None:
     run(main)
 
 
+def test_it_is_known_whether_an_endpoint_may_have_a_second_connection() -> None:
+    one = Endpoint(name="one", uri="ws://h/1")
+    four = Endpoint(name="four", uri="ws://h/{stream}", streams=("a", "b", "c", "d"))
+    budgets, _, _ = make(h=Host(concurrent=7))
+    budgets.expect(0, one)
+    budgets.expect(1, four)
+    assert budgets.lack(one) is None
+    assert budgets.lack(four) == (
+        "h has 2 of its places left over, and 4 are needed: `concurrent` is too low"
+    )
+    assert budgets.lack(Endpoint(name="elsewhere", uri="ws://other/1")) is None
+
+
 def test_a_dead_worker_gives_back_its_places_and_its_turns() -> None:
     async def main() -> None:
         budgets, granted, _ = make(h=Host(concurrent=2))
