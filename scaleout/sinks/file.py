@@ -13,6 +13,7 @@ from pathlib import Path
 from scaleout.errors import SinkError
 from scaleout.sinks.base import Chunk, Encoding, sink_error
 from scaleout.sinks.lines import LineWriter
+from scaleout.sinks.pages import WrittenPages
 
 logger = logging.getLogger(__name__)
 
@@ -31,6 +32,7 @@ class FileSink:
         uri: what people call it; by default the path.
         monotonic: the clock that paces the looks at the path, in seconds.
         on_open: told the state of the file after every opening.
+        is_read_soon: whether what is written should stay in memory.
     """
 
     encoding = Encoding.NDJSON
@@ -42,6 +44,7 @@ class FileSink:
         uri: str | None = None,
         monotonic: Callable[[], float] = time.monotonic,
         on_open: Callable[[os.stat_result], None] | None = None,
+        is_read_soon: bool = False,
     ) -> None:
         self.uri = str(path) if uri is None else uri
         self._path = path
@@ -52,6 +55,7 @@ class FileSink:
         self._identity: tuple[int, int] | None = None
         """Device and inode of the open file; None where it isn't a regular file."""
         self._check_at_s = 0.0
+        self._pages = WrittenPages(monotonic) if not is_read_soon else None
 
     @property
     def is_midway(self) -> bool:
@@ -83,6 +87,8 @@ class FileSink:
             if error.errno not in KEEPS_DESCRIPTOR:
                 self._drop()
             raise sink_error("write to", self.uri, error) from error
+        if self._pages is not None and self._identity is not None:
+            self._pages.note(self._fd, sum(map(len, chunks)))
 
     def close(self) -> None:
         """Close the descriptor; a later write opens the path again."""

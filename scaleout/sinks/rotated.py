@@ -56,7 +56,12 @@ class RotatedSink:
         self._path = path
         self._rotation = rotation
         self._clock = clock
-        self._file = FileSink(path, monotonic=monotonic, on_open=self._note_age)
+        self._file = FileSink(
+            path,
+            monotonic=monotonic,
+            on_open=self._note_age,
+            is_read_soon=rotation.compression is not None,
+        )
         self._archive = Archive(path, rotation.compression, rotation.keep)
         self._since_s = 0.0
         """The Unix time from which the age of the active file counts."""
