@@ -22,11 +22,11 @@ from scaleout.control.views import MoveView
 from scaleout.errors import ControlError
 from scaleout.simulator import SimulatorConfig, SimulatorProcess
 
-DURATION_S = float(os.environ.get("SCALEOUT_SOAK_S", "6"))
+DURATION_S = float(os.environ.get("SCALEOUT_SOAK_S", "8"))
 RATE = float(os.environ.get("SCALEOUT_SOAK_RATE", "8000"))
 EVERY_S = 0.2
 NOTHING = dict.fromkeys(("gaps", "missed", "repeats", "backwards", "uncertain", "lost", "dead_lettered"), 0)
-STEADY_S = float(os.environ.get("SCALEOUT_STEADY_S", "5"))
+STEADY_S = float(os.environ.get("SCALEOUT_STEADY_S", "8"))
 
 Launch = Callable[..., Any]
 
@@ -102,16 +102,21 @@ def forced_moves(control: Control, rng: random.Random) -> Iterator[list[Future[M
             task.result()
 
 
+def move_for_a_while(run: Any, seed: int) -> list[Future[MoveView]]:
+    """Ask for moves, and see that each is made."""
+    over = time.monotonic() + DURATION_S
+    with forced_moves(control_of(run), random.Random(seed)) as asked:
+        run.wait_until(lambda: time.monotonic() > over, DURATION_S + 30)
+    for each in asked:
+        each.result()
+    return asked
+
+
 def test_forced_moves_lose_and_repeat_nothing(launch: Launch) -> None:
     with SimulatorProcess(SimulatorConfig(endpoints=48, rate=RATE, zipf=1.2)) as simulator:
         run = launch(config_for(simulator))
-        control = control_of(run)
-        over = time.monotonic() + DURATION_S
-        with forced_moves(control, random.Random(1)) as asked:
-            run.wait_until(lambda: time.monotonic() > over, DURATION_S + 30)
+        asked = move_for_a_while(run, seed=1)
         assert run.stop() == 0, run.stderr
-    for each in asked:
-        each.result()
     assert len(asked) > DURATION_S / EVERY_S * 0.5
     summary = run.summary
     assert summary["balanced"]
@@ -145,13 +150,9 @@ def test_moves_with_tls_a_budget_of_connections_and_other_kinds_of_processors(
         defaults = {"gap_records": False, "tls": {"ca": simulator.ca_file}}
         hosts = {"127.0.0.1": {"concurrent": 14}}
         run = launch(config_for(simulator, endpoints=endpoints, defaults=defaults, hosts=hosts))
-        control = control_of(run)
-        over = time.monotonic() + DURATION_S
-        with forced_moves(control, random.Random(3)) as asked:
-            run.wait_until(lambda: time.monotonic() > over, DURATION_S + 30)
+        asked = move_for_a_while(run, seed=3)
         assert run.stop() == 0, run.stderr
-    for each in asked:
-        each.result()
+    assert asked
     assert_nothing_shows(run, 12)
 
 
