@@ -17,7 +17,7 @@ from scaleout.simulator import SimulatorConfig, SimulatorProcess
 from scaleout.simulator.dialects import trade_message
 from scaleout.worker.keeping import PIECE
 
-STALL_S = float(os.environ.get("SCALEOUT_STALL_S", "4"))
+STALL_S = float(os.environ.get("SCALEOUT_STALL_S", "5"))
 FILLING_S = 1.5
 """After that all that comes before the sink is full."""
 GROWTH_BYTES = 64 * 2**20

@@ -15,7 +15,7 @@ import psutil
 
 from scaleout.simulator import SimulatorConfig, SimulatorProcess
 
-STALL_S = float(os.environ.get("SCALEOUT_STALL_S", "5"))
+STALL_S = float(os.environ.get("SCALEOUT_STALL_S", "6"))
 GROWTH_BYTES = 64 * 2**20
 
 

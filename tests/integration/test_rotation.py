@@ -11,7 +11,7 @@ import pytest
 
 from scaleout.simulator import Faults, SimulatorConfig, SimulatorProcess
 
-DURATION_S = float(os.environ.get("SCALEOUT_SOAK_S", "7"))
+DURATION_S = float(os.environ.get("SCALEOUT_SOAK_S", "9"))
 NOTHING = dict.fromkeys(("gaps", "missed", "repeats", "backwards", "uncertain"), 0)
 
 

@@ -10,7 +10,7 @@ import msgspec
 
 from scaleout.simulator import Faults, SimulatorConfig, SimulatorProcess
 
-DURATION_S = float(os.environ.get("SCALEOUT_SOAK_S", "9"))
+DURATION_S = float(os.environ.get("SCALEOUT_SOAK_S", "12"))
 
 
 class Numbered(msgspec.Struct):

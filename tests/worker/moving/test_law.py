@@ -15,7 +15,7 @@ from tests.worker.moving.team import untouched_logging
 from tests.worker.moving.world import Plan, Server, World, play
 from tests.worker.peers import run_fast
 
-SEEDS = int(os.environ.get("SCALEOUT_SEEDS", "25"))
+SEEDS = int(os.environ.get("SCALEOUT_SEEDS", "80"))
 """Random stories of each kind."""
 
 
