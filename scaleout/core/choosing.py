@@ -19,8 +19,9 @@ HANDFUL = 7
 """The most endpoints that come back for one in an exchange."""
 LIGHTER = 0.8
 """The heaviest of a handful, in what is to come back."""
+EXCHANGE_TARGETS = 2
 HANDFUL_TARGETS = 16
-"""How many of the workers with the most room are looked at for a handful."""
+"""How many of the workers with the most room are looked at for an exchange, and for a handful."""
 ALIKE = 0.9
 """Choices that are so near to the best are as good: the hosts decide."""
 
@@ -63,17 +64,18 @@ def choose(board: Board, source: int, costs: Costs, ahead: float = 0.0, *, back:
     Returns:
         The move, or an exchange; None: nothing is worth it.
     """
-    targets = lightest(board, HANDFUL_TARGETS if back > 1 else TARGETS, but=[source])
+    partners = HANDFUL_TARGETS if back > 1 else EXCHANGE_TARGETS if back else 0
+    targets = lightest(board, max(TARGETS, partners), but=[source])
     moves = [
         choice
         for target in targets[:TARGETS]
         for subject in _near(board.members(source), _wanted(board, source, target, ahead))
         if (choice := _move(board, source, target, subject, costs, ahead)) is not None
     ]
-    if not moves and back:
+    if not moves:
         moves = [
             choice
-            for target in targets[: HANDFUL_TARGETS if back > 1 else 2]
+            for target in targets[:partners]
             for choice in _exchanges(board, source, target, costs, ahead, min(back, HANDFUL))
         ]
     if not moves:

@@ -151,19 +151,24 @@ class Planner:
             why = f"away from others of {subject.apart}"
             yield [self._step(board, subject, source, target, why)]
         limits = self.limits
-        may_run = min(limits.at_once, limits.per_minute)
         for source in sorted(pressed, key=board.excess, reverse=True):
             ahead = self._pressure.ahead(board.workers[source])
-            times = min(1.0 + self._pressure.lasting_s(board.workers[source]) / LASTING_S, LASTING_MOST)
-            back = may_run - 1 if times > 2.0 else min(may_run - 1, 1)
+            costs, back = self._effort(board.workers[source])
             enough = limits.tolerance
             while board.excess(source) > max(enough - ahead, 0.0):
-                choice = choose(board, source, limits.costs.over(times), ahead, back=back)
+                choice = choose(board, source, costs, ahead, back=back)
                 if choice is None:
                     break
                 yield self._steps(board, source, choice)
                 ahead, enough = 0.0, max(enough, SETTLED)
             self._pressure.calm(board.workers[source])
+
+    def _effort(self, worker: int) -> tuple[Costs, int]:
+        """What relief may cost, and how many endpoints may come back for it, as long as it has been wanted."""
+        limits = self.limits
+        lasting = 1.0 + self._pressure.lasting_s(worker) / LASTING_S
+        back = min(limits.at_once, limits.per_minute) - 1
+        return limits.costs.over(min(lasting, LASTING_MOST)), back if lasting > 2.0 else min(back, 1)
 
     def _steps(self, board: Board, source: int, choice: Choice) -> list[_Step]:
         subject, target, back = choice.subject, choice.target, choice.back

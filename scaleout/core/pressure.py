@@ -21,7 +21,8 @@ FIRST_SWING_S = 10.0
 """For how long of seeing that guess counts."""
 LONGEST_STEP_S = 60.0
 SETTLED = 0.05
-"""Excess, in shares, that matters however long it stays."""
+"""With no more excess than that, in shares, a worker that has just been relieved is left alone; with more, what
+relieves it may cost ever more."""
 RISE_HALF_LIFE_S = 20.0
 """What a worker's excess is above its average of so recent a time is a rise, and soon comes once more."""
 
