@@ -38,6 +38,7 @@ from scaleout.core.wire import (
 from scaleout.errors import ProcessorError, SendError
 from scaleout.tally import Allowance, Tally
 from scaleout.worker.assigned import Assigned
+from scaleout.worker.cadence import Cadence
 from scaleout.worker.dialing import Dialer
 from scaleout.worker.inlet import Intake
 from scaleout.worker.links.permits import Permits
@@ -72,7 +73,8 @@ class Worker:
 
     def __init__(self, tally: Tally, allowance: Allowance | None) -> None:
         self._outbox = Outbox()
-        self._pools = Pools(self._outbox, asyncio.get_running_loop())
+        self._cadence = Cadence(asyncio.get_running_loop())
+        self._pools = Pools(self._outbox, asyncio.get_running_loop(), self._cadence.note)
         self._intake = Intake(tally, allowance, self._reach_limit)
         self._permits = Permits(self.report)
         self._means = Means(Dialer(), self._permits, Random())
@@ -252,6 +254,7 @@ class Worker:
 
     def _begin(self, assigned: Assigned) -> None:
         self._assigned[assigned.slot] = assigned
+        self._cadence.follow(assigned.slot, assigned.feed.endpoint.linger)
         assigned.begin(self._tasks)
 
     def _tell(self, assignment: Assignment, exc: ProcessorError) -> str:
@@ -272,6 +275,7 @@ class Worker:
             self._outbox.put_released(slot)
             return
         self._moves.let_go(slot)
+        self._cadence.forget(slot)
         assigned.stop_receiving()
         task = self._tasks.create_task(self._let_go(assigned))
         self._releases.add(task)
