@@ -47,6 +47,27 @@ class FeedConnection(ClientConnection):
     Messages that come before `receiver` is set are kept for it.
     """
 
+    # With all attributes in one dictionary a connection takes 1.4 kB more.
+    __slots__ = (
+        "_abort_timer",
+        "_early",
+        "_fragments",
+        "_fragments_kind",
+        "_head_tail",
+        "_holders",
+        "_is_receiving",
+        "_limit",
+        "_read_at",
+        "_receiver",
+        "_rest",
+        "_rest_size",
+        "_rest_wanted",
+        "_resumed_at",
+        "_upgraded",
+        "on_pong",
+        "turn_to_ping",
+    )
+
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
         self._receiver: Receiver | None = None
@@ -61,7 +82,7 @@ class FeedConnection(ClientConnection):
         self._fragments_kind = Kind.TEXT
         self._read_at = 0
         self._abort_timer: asyncio.TimerHandle | None = None
-        self._holders: set[object] = set()
+        self._holders: tuple[object, ...] = ()
         self._resumed_at = -math.inf
         self.on_pong: Callable[[], None] = _nothing
         """Called for each pong that is sent."""
@@ -99,7 +120,7 @@ class FeedConnection(ClientConnection):
 
     def _receive_no_more(self) -> None:
         self._is_receiving = False
-        for holder in tuple(self._holders):
+        for holder in self._holders:
             self.resume_reading(holder)
 
     # asyncio.Protocol
@@ -249,13 +270,14 @@ class FeedConnection(ClientConnection):
             return
         if not self._holders and not self.transport.is_closing():
             self.transport.pause_reading()
-        self._holders.add(holder)
+        if holder not in self._holders:
+            self._holders += (holder,)
 
     def resume_reading(self, holder: object) -> None:
         """Let go; the last holder to do so lets the connection read again."""
         if holder not in self._holders:
             return
-        self._holders.remove(holder)
+        self._holders = tuple(each for each in self._holders if each != holder)
         if not self._holders and not self.transport.is_closing():
             self._resumed_at = self.loop.time()
             self.transport.resume_reading()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import time
+from collections.abc import Sequence
 from multiprocessing.connection import Connection
 from random import Random
 
@@ -46,6 +47,9 @@ from scaleout.worker.moving.moves import Moves
 from scaleout.worker.moving.taking import Taking
 from scaleout.worker.outbox import Outbox
 from scaleout.worker.words import text_of
+
+STARTED_AT_ONCE = 20
+"""Endpoints that are started, and begin to connect, in one turn of the loop."""
 
 
 def worker_main(control: Connection, results: Connection, tally: Tally, allowance: Allowance | None) -> None:
@@ -119,7 +123,7 @@ class Worker:
         async with asyncio.TaskGroup() as self._tasks:
             beating = self._tasks.create_task(self._beat(setup.heartbeat_interval))
             while (command := await self._commands.get()) is not None and not isinstance(command, Stop):
-                self._obey(command)
+                await self._obey(command)
             if command is not None:
                 await self._stop()
             beating.cancel()
@@ -130,7 +134,7 @@ class Worker:
         for each in self._assigned.values():
             each.feed.close_all()
 
-    def _obey(self, command: Command) -> None:
+    async def _obey(self, command: Command) -> None:
         """Do what concerns one endpoint, or some, and say what came of it."""
         match command:
             case Grant(ticket):
@@ -140,8 +144,7 @@ class Worker:
             case Hide(values):
                 secrets.learn(values)
             case Assign(assignments):
-                for assignment in assignments:
-                    self._start(assignment)
+                await self._start_all(assignments)
             case Release(slot):
                 self._release(slot)
             case Offer(_, slot):
@@ -206,6 +209,13 @@ class Worker:
             self.report(Heartbeat(lag, self._cpu_s, self._outbox.backlog_bytes, own_cpu_s))
 
     # Endpoints
+
+    async def _start_all(self, assignments: Sequence[Assignment]) -> None:
+        """Start some at a time, so that the first are read while the last are still to be opened."""
+        for count, assignment in enumerate(assignments, start=1):
+            self._start(assignment)
+            if count % STARTED_AT_ONCE == 0:
+                await asyncio.sleep(0)
 
     def _start(self, assignment: Assignment) -> None:
         try:
