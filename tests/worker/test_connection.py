@@ -650,6 +650,26 @@ def test_a_failed_connection_reads_on_until_the_peer_closes() -> None:
     asyncio.run(main())
 
 
+def test_what_only_the_handshake_needed_is_let_go_and_all_goes_on() -> None:
+    async def main() -> None:
+        feed = Feed().open()
+        feed.connection.settle()
+        assert feed.connection.request is None
+        feed.connection.data_received(frame(0x81, b"a") + frame(0x89, b"ping") + frame(0x81, b"b"))
+        assert feed.messages == [(Kind.TEXT, b"a"), (Kind.TEXT, b"b")]
+        feed.connection.pause_writing()
+        draining = asyncio.ensure_future(feed.connection.drain())
+        await asyncio.sleep(0)
+        feed.connection.resume_writing()
+        await draining
+        feed.connection.data_received(frame(0x88, b"\x03\xe8"))
+        assert feed.close_frames == [1000]
+        feed.connection.connection_lost(None)
+        await feed.connection.wait_closed()
+
+    asyncio.run(main())
+
+
 # Time
 
 

@@ -90,6 +90,7 @@ class Link:
         self._beating: asyncio.Task[None] | None = None
         self._hanging_up: asyncio.Task[None] | None = None
         self._stalls = StallWatch(connection, talk.endpoint.stale_after, self.opened_at)
+        connection.settle()
         permit.attempt_ended(partial(self._give_up, "its place is needed"))
         connection.connection_lost_waiter.add_done_callback(lambda _: self.on_event())
 
