@@ -21,6 +21,7 @@ from scaleout.worker.flag import Flag
 from scaleout.worker.gaps import GapWatch, Numbering
 from scaleout.worker.inlet import Inlet
 from scaleout.worker.links.producing import Producing
+from scaleout.worker.links.stalls import look_every_s
 from scaleout.worker.means import Means
 from scaleout.worker.moving.gate import Gate
 from scaleout.worker.resume import Resume
@@ -74,6 +75,8 @@ class Feed:
         self._tasks: dict[Session, asyncio.Task[None]] = {}
         self._farewells: dict[asyncio.Task[None], None] = {}
         self._ended = Flag()
+        self.look_every_s = look_every_s(endpoint.stale_after)
+        """How often `look` is to be called."""
         if endpoint.producer is not None:
             self._producing = Producing(hooks.load_producer(endpoint.producer), endpoint.name, logger)
         if endpoint.on_gap not in (None, "resubscribe", "reconnect"):

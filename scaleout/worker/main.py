@@ -46,6 +46,7 @@ from scaleout.worker.means import Means
 from scaleout.worker.moving.moves import Moves
 from scaleout.worker.moving.taking import Taking
 from scaleout.worker.outbox import Outbox
+from scaleout.worker.rounds import Rounds
 from scaleout.worker.words import text_of
 
 STARTED_AT_ONCE = 20
@@ -198,12 +199,16 @@ class Worker:
 
     async def _beat(self, interval_s: float) -> None:
         loop = asyncio.get_running_loop()
+        rounds = Rounds(interval_s)
         while True:
             due = loop.time() + interval_s
             await asyncio.sleep(interval_s)
             lag = max(0.0, loop.time() - due)
-            for each in self._assigned.values():
-                each.feed.look(loop.time(), lag)
+            rounds.beat(lag)
+            for slot, each in self._assigned.items():
+                beats = rounds.beats_in(each.feed.look_every_s)
+                if rounds.is_due(slot, beats):
+                    each.feed.look(loop.time(), rounds.lag_s(beats))
             self._outbox.post_all()
             own_cpu_s = time.process_time()
             self.report(Heartbeat(lag, self._cpu_s, self._outbox.backlog_bytes, own_cpu_s))
