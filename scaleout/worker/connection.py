@@ -14,6 +14,7 @@ import math
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Any, cast
 
 from websockets.asyncio.client import ClientConnection
@@ -25,12 +26,16 @@ from websockets.protocol import Event, State
 
 from scaleout.core.frames import Kind, first_invalid_text, read_header, scan_run
 from scaleout.worker.keepalive import Keepalive
+from scaleout.worker.turn import turn
 
 MAX_FRAGMENTS = 4096
 """As in websockets: a message in more fragments than that fails the connection with 1009."""
 
 MAX_UNSENT_BYTES = 16 * 2**20
 """What may wait to be sent to a peer that pings and reads no pong; far more than messages to send may come to."""
+
+PLAIN_PING = 0x89
+"""First byte of its frame."""
 
 Receiver = Callable[[list[bytes], bytes, Kind, int], object]
 """Takes the payloads of one read, the same joined by newlines, their kind, and the time of the read, Unix ns."""
@@ -214,11 +219,20 @@ class FeedConnection(ClientConnection):
             if stop > end and not header.is_hopeless(limit):
                 self._keep_rest(data[position:], stop - position)
                 return
+            if data[position] == PLAIN_PING and not turn.has_room:
+                turn.postpone(partial(self._take_ping, data[position:stop]))
+                position = stop
+                continue
             # Exactly one frame, so that the library stands between two frames when the next run is scanned.
             super().data_received(data[position:stop])
             position = stop
         if position < end:
             super().data_received(data[position:])
+
+    def _take_ping(self, frame: bytes) -> None:
+        """Answer a ping that was postponed, unless the connection is being closed by now."""
+        if self.protocol.state is State.OPEN:
+            super().data_received(frame)
 
     def _keep_rest(self, rest: bytes, wanted: int) -> None:
         self._rest = [rest]
