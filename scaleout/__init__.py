@@ -13,6 +13,7 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING
 
+import scaleout.compiled  # noqa: F401 (before what may be compiled)
 from scaleout.config import (
     TLS,
     Backoff,

@@ -1,9 +1,10 @@
+# cython: annotation_typing=False
 """Finds the payloads of plain data frames in a read, and reads the headers of all other frames.
 
 A *plain* frame is one that needs no protocol state: FIN set, no reserved bit, opcode text or binary, not
 masked, not larger than the limit (RFC 6455, section 5.2). On a busy feed nearly every frame is one, so the
-scan is a single pass: of a few looks and a slice for each frame, and where many short ones follow each other, of
-a loop that runs in C.
+scan is a single pass, of a few looks and a slice for each frame. Where this file isn't compiled, and many short
+ones follow each other, it is a chain of iterators that run in C.
 """
 
 from __future__ import annotations
@@ -21,7 +22,13 @@ class Kind(IntEnum):
     BINARY = 0x82
 
 
-_PLAIN = frozenset(Kind)
+NO_LIMIT = 2**62
+"""No payload is larger."""
+IS_COMPILED = not __file__.endswith((".py", ".pyc"))
+"""Whether this runs as an extension module: then a plain loop is the fastest."""
+
+_TEXT = int(Kind.TEXT)
+_BINARY = int(Kind.BINARY)
 _OPCODES = frozenset((0, 1, 2, 8, 9, 10))
 
 _SHORT = 2048
@@ -46,50 +53,45 @@ def scan_run(data: bytes, position: int, limit: int) -> tuple[list[bytes], int]:
     Args:
         data: bytes as they came from the transport.
         position: index of a frame's first byte.
-        limit: largest payload in bytes that counts as plain.
+        limit: largest payload in bytes that counts as plain; at most `NO_LIMIT`.
 
     Returns:
         The payloads, and the index of the first byte behind the run: there the data ends, or a frame begins
         that is incomplete, of the other kind, or not plain.
     """
     payloads: list[bytes] = []
-    append = payloads.append
+    octets = data
     end = len(data)
     if position >= end:
         return payloads, position
-    first = data[position]
-    if first not in _PLAIN:
+    first = octets[position]
+    if first != _TEXT and first != _BINARY:
         return payloads, position
     patience = _MANY_BYTES
-    short_from = position if end - position >= patience and limit >= _SHORT else end
-    # The last frame's header may be cut off; then one of the looks falls off the end of the data.
-    try:
-        while data[position] == first:
-            if position >= short_from:
-                before = len(payloads)
-                position = _scan_short(data, position, first, payloads)
-                if len(payloads) < before + _MANY_FRAMES:
-                    patience *= 4
-                short_from = position + patience
-                continue
-            length = data[position + 1]
-            if length < 126:
-                start = position + 2
-            elif length == 126:
-                length = data[position + 2] << 8 | data[position + 3]
-                start = position + 4
-            elif length == 127:
-                start = position + 10
-                length = int.from_bytes(data[position + 2 : start], "big")
-            else:
+    short_from = position if end - position >= patience and limit >= _SHORT and not IS_COMPILED else end
+    while position + 2 <= end and octets[position] == first:
+        if position >= short_from:
+            before = len(payloads)
+            position = _scan_short(data, position, first, payloads)
+            if len(payloads) < before + _MANY_FRAMES:
+                patience *= 4
+            short_from = position + patience
+            continue
+        length = octets[position + 1]
+        start = position + 2
+        if length >= 126:
+            if length > 127:
                 break
-            stop = start + length
-            if stop > end or length > limit:
+            start += 2 if length == 126 else 8
+            if start > end:
                 break
-            append(data[start:stop])
-            position = stop
-    except IndexError:
-        pass
+            length = 0
+            for index in range(position + 2, start):
+                length = length << 8 | octets[index]
+        if length > limit or start + length > end:
+            break
+        payloads.append(data[start : start + length])
+        position = start + length
     return payloads, position
 
 
@@ -153,12 +155,12 @@ def read_header(data: bytes, position: int) -> Header | None:
     return header
 
 
-def first_invalid_text(payloads: list[bytes], joined: bytes) -> int | None:
+def first_invalid_text(payloads: list[bytes]) -> int | None:
     """Index of the first payload that is not valid UTF-8, or None when all of them are.
 
-    One look at the joined payloads settles the common case, ASCII throughout.
+    A look at the bytes settles the common case, ASCII throughout.
     """
-    if joined.isascii():
+    if are_ascii(payloads):
         return None
     for index, payload in enumerate(payloads):
         try:
@@ -166,3 +168,30 @@ def first_invalid_text(payloads: list[bytes], joined: bytes) -> int | None:
         except UnicodeDecodeError:
             return index
     return None
+
+
+def are_ascii(payloads: list[bytes]) -> bool:
+    """Whether none of the payloads has a byte above 127."""
+    if not IS_COMPILED:
+        return b"".join(payloads).isascii() if len(payloads) != 1 else payloads[0].isascii()
+    for payload in payloads:  # noqa: SIM110 (a generator isn't compiled to a loop)
+        if not _is_ascii(payload, len(payload)):
+            return False
+    return True
+
+
+def _is_ascii(octets: bytes, size: int) -> bool:
+    seen = 0
+    for index in range(size):
+        seen |= octets[index]
+    return seen < 128
+
+
+def size_of(payloads: list[bytes]) -> int:
+    """Bytes of all payloads together."""
+    if not IS_COMPILED:
+        return sum(map(len, payloads))
+    size = 0
+    for payload in payloads:
+        size += len(payload)
+    return size

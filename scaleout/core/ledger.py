@@ -16,6 +16,8 @@ from typing import NamedTuple
 
 from msgspec import Struct
 
+from scaleout.core.plain import Sums, entries_in
+
 
 class Entry(Struct, frozen=True, array_like=True):
     """What a worker did for one endpoint since its last report, in messages."""
@@ -122,18 +124,33 @@ class Ledger:
     def __init__(self) -> None:
         self._counts: dict[int, Counts] = {}
         self._accounts: dict[tuple[int, int], Account] = {}
+        self._plain = Sums()
+        """What isn't in the counts yet."""
+        self._plain_of: dict[int, Sums] = {}
+        """What each worker has reported, beside its accounts."""
 
     def counts(self, slot: int) -> Counts:
         """The books of one endpoint."""
         counts = self._counts.get(slot)
         if counts is None:
             counts = self._counts[slot] = Counts()
+        plain = self._plain.take(slot)
+        counts.received += plain.received
+        counts.delivered += plain.delivered
+        counts.results += plain.delivered
+        counts.filtered += plain.filtered
+        counts.bytes += plain.bytes
         return counts
+
+    def _all_counts(self) -> Iterable[Counts]:
+        for slot in self._plain.slots():
+            self.counts(slot)
+        return self._counts.values()
 
     def total(self) -> Counts:
         """The sum over all endpoints."""
         total = Counts()
-        for counts in self._counts.values():
+        for counts in self._all_counts():
             total.add(counts)
         return total
 
@@ -147,6 +164,26 @@ class Ledger:
             account = self._accounts.setdefault((worker_run, entry.slot), Account())
             account.received += entry.received
             account.resolved += entry.resolved
+
+    def report_plain(self, worker_run: int, plain: bytes) -> None:
+        """Likewise, where the report is the words of plain entries."""
+        if not plain:
+            return
+        self._plain.add(plain, True, False)
+        reported = self._plain_of.get(worker_run)
+        if reported is None:
+            reported = self._plain_of[worker_run] = Sums()
+        reported.add(plain, True, True)
+
+    def settle_plain(self, plain: bytes, *, written: bool = True) -> None:
+        """Book the outcomes of plain entries, as `settle` does."""
+        if written:
+            self._plain.add(plain, False, True)
+            return
+        for slot, entry in entries_in(plain):
+            counts = self.counts(slot)
+            counts.filtered += entry.filtered
+            counts.dropped += entry.delivered
 
     def settle(self, entries: Iterable[Entry], *, written: bool = True) -> None:
         """Book the outcomes of a report.
@@ -171,8 +208,12 @@ class Ledger:
     def close_run(self, worker_run: int, read: Mapping[int, int]) -> Remains:
         """Book the end of a worker, from what it had read of each slot according to shared memory."""
         unreported = lost = 0
+        plain = self._plain_of.pop(worker_run, None) or Sums()
         for slot, read_count in read.items():
             account = self._accounts.pop((worker_run, slot), None) or Account()
+            reported = plain.take(slot)
+            account.received += reported.received
+            account.resolved += reported.delivered + reported.filtered
             counts = self.counts(slot)
             counts.received += read_count - account.received
             counts.lost += read_count - account.resolved
@@ -183,4 +224,4 @@ class Ledger:
     @property
     def is_balanced(self) -> bool:
         """Whether every message received has an outcome, for each endpoint."""
-        return all(counts.is_balanced for counts in self._counts.values())
+        return all(counts.is_balanced for counts in self._all_counts())

@@ -12,6 +12,7 @@ from scaleout.core.ledger import Entry
 from scaleout.core.lifecycle import EndpointState, Stall
 from scaleout.core.marks import Assignment, CursorMark, NumbersMark
 from scaleout.core.movewire import MoveCommand, MoveReport, Tails
+from scaleout.core.plain import entries_in, received_in
 
 # Commands: supervisor → worker
 
@@ -237,13 +238,31 @@ class TriedLetter(Struct, frozen=True):
 class Batch(Struct, frozen=True, tag=True):
     """What a worker did since its last batch; the encoded results follow in the frame's body."""
 
-    entries: tuple[Entry, ...]
+    entries: tuple[Entry, ...] = ()
+    """Of the endpoints that `plain` doesn't say enough of."""
     dead_letters: tuple[DeadLetter, ...] = ()
     cursors: tuple[CursorMark, ...] = ()
     """How far the endpoints have come with this batch."""
     retried: tuple[TriedLetter, ...] = ()
     numbers: tuple[NumbersMark, ...] = ()
     tails: tuple[Tails, ...] = ()
+    plain: bytes = b""
+    """Words of most endpoints, see `core.plain`."""
+
+    @property
+    def all_entries(self) -> tuple[Entry, ...]:
+        """Those that `plain` says enough of, too."""
+        return self.entries + tuple(
+            Entry(
+                slot, sums.received, sums.delivered, sums.filtered, results=sums.delivered, bytes=sums.bytes
+            )
+            for slot, sums in entries_in(self.plain)
+        )
+
+    @property
+    def received(self) -> int:
+        """Messages that were received, over all endpoints."""
+        return sum(entry.received for entry in self.entries) + received_in(self.plain)
 
 
 class Drained(Struct, frozen=True, tag=True):

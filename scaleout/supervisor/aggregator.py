@@ -51,6 +51,7 @@ class Aggregator:
     def take(self, run: int, batch: Batch, body: memoryview) -> None:
         """Take a batch from a worker's run."""
         self.ledger.report(run, batch.entries)
+        self.ledger.report_plain(run, batch.plain)
         self._batches += 1
         delivery = _Delivery(self, self._batches, batch)
         if body:
@@ -67,6 +68,7 @@ class Aggregator:
     def settle(self, number: int, batch: Batch, written: bool) -> None:
         """Book a batch that has been written, or never will be."""
         self.ledger.settle(batch.entries, written=written)
+        self.ledger.settle_plain(batch.plain, written=written)
         if written:
             self.on_written(number, batch)
         self._regulate()

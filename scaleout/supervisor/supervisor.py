@@ -302,7 +302,7 @@ class Supervisor:
     def on_result(self, process: WorkerProcess, result: Result, body: memoryview) -> None:
         """Pass a batch on."""
         if isinstance(result, Batch):
-            self.staff.ever[process.worker].received += sum(entry.received for entry in result.entries)
+            self.staff.ever[process.worker].received += result.received
             self.retries.note_returned(result)
             self._duties.note(result)
             self.aggregator.take(process.run, result, body)

@@ -16,6 +16,7 @@ from scaleout.worker.inlet import Inlet, Intake
 from scaleout.worker.means import Means
 from scaleout.worker.moving.gate import Gate
 from scaleout.worker.outbox import Outbox
+from scaleout.worker.pooled import Pools
 from scaleout.worker.retries import Retries
 from scaleout.worker.session import Session
 from scaleout.worker.stages import build_stage
@@ -31,6 +32,7 @@ class Assigned:
         intake: the worker's.
         means: what the worker has to connect.
         on_change: called after each change of its state.
+        pools: where its messages may be gathered with those of other endpoints.
         groups: the streams of each connection; None: as the endpoint asks for.
         make_gate: what each of them is shadowed by, where another worker has the endpoint.
 
@@ -47,6 +49,7 @@ class Assigned:
         means: Means,
         on_change: Callable[[Assigned], None],
         *,
+        pools: Pools | None = None,
         groups: Sequence[Sequence[str]] | None = None,
         make_gate: Callable[[Session], Gate] | None = None,
     ) -> None:
@@ -70,6 +73,8 @@ class Assigned:
             endpoint, books, self.feed.send, assignment.processors, lambda: follow(self.feed)
         )
         self.inlet = Inlet(books, intake, self.stage)
+        if pools is not None and self.stage.wish is not None:
+            self.inlet.gather_in(pools.find(self.stage.wish, setup.envelope, endpoint.linger))
         self.feed.deliver_to(self.inlet)
         self.retries = Retries(self.inlet, setup.envelope, self.feed.send, logger)
         self._tray = books.tray
@@ -107,6 +112,7 @@ class Assigned:
 
     async def drain(self, timeout_s: float) -> None:
         """Hand over all that was received."""
+        self.inlet.settle()
         await asyncio.gather(self.stage.drain(timeout_s), self.retries.drain(timeout_s))
 
     async def let_go(self, timeout_s: float) -> None:

@@ -13,7 +13,7 @@ from scaleout.valve import Source
 from scaleout.worker.books import Books
 from scaleout.worker.decoding import Read
 from scaleout.worker.keeping import MAX_ACTIONS, Action, keeper
-from scaleout.worker.pipeline import Pipeline
+from scaleout.worker.pipeline import Pipeline, Wish
 
 TURN_S = 0.05
 """How long one endpoint may keep the loop with what was kept, give or take a piece."""
@@ -46,6 +46,16 @@ class Backlog:
     @property
     def _is_held(self) -> bool:
         return bool(self._holders) and not self._is_draining
+
+    @property
+    def wish(self) -> Wish | None:
+        """None: what waits here is its own."""
+        return None
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether nothing waits."""
+        return self.kept.is_empty and self.pipeline.is_idle
 
     @property
     def is_prompt(self) -> bool:

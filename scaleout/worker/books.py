@@ -18,8 +18,9 @@ from scaleout.logs import EndpointLogger
 from scaleout.monitor.text import plural
 from scaleout.worker.decoding import Read
 from scaleout.worker.encoding import LineEncoder, Lines, encode_lines
-from scaleout.worker.outbox import Outbox, Tray
+from scaleout.worker.outbox import Outbox
 from scaleout.worker.telling import Telling
+from scaleout.worker.tray import Tray
 from scaleout.worker.words import named, text_of, traceback_of
 
 
@@ -31,13 +32,18 @@ class Failure:
     Args:
         exception: why.
         expected: exceptions that explain themselves, without their type's name and a traceback.
+        stage: where it happened, `decode` or `process`.
     """
 
-    __slots__ = ("reason", "traceback")
+    __slots__ = ("reason", "stage", "traceback")
 
     def __init__(
-        self, exception: BaseException, expected: tuple[type[BaseException], ...] = (Reject,)
+        self,
+        exception: BaseException,
+        expected: tuple[type[BaseException], ...] = (Reject,),
+        stage: str = "process",
     ) -> None:
+        self.stage = stage
         is_expected = isinstance(exception, expected)
         said = text_of(exception) if is_expected else ""
         self.reason = said or named(exception)
@@ -73,6 +79,15 @@ class Books:
         self.log = logger or EndpointLogger(endpoint.name, ())
         self._dead = Telling(TELL_EVERY_S)
 
+    @property
+    def head(self) -> bytes:
+        """What a line's envelope begins with."""
+        return self._encoder.head
+
+    def wrap(self, lines: bytes, received_at: int) -> Lines:
+        """Put the envelope around results that are JSON lines."""
+        return self._encoder.wrap(lines, received_at)
+
     @contextmanager
     def in_one_batch(self) -> Iterator[None]:
         """While the endpoint is to move, send what is posted in one batch with the hashes that belong to it."""
@@ -89,13 +104,14 @@ class Books:
         """Hand the tray, and lines that belong to it, to the outbox."""
         self.outbox.put(self.tray, lines, self._linger_s)
 
-    def dead_letter(self, read: Read, payload: bytes, stage: str, failure: Failure) -> None:
+    def dead_letter(self, read: Read, payload: bytes, failure: Failure) -> None:
         """Count a message as dead, tell of it unless that was done just now, and keep it; `post` is to follow."""
         self.tray.dead_lettered += 1
+        self.undecodable += failure.stage == "decode"
         self.keep(
             DeadLetter(
                 slot=self.tray.slot,
-                stage=stage,
+                stage=failure.stage,
                 reason=failure.reason,
                 payload=payload,
                 is_text=read.kind is Kind.TEXT,
@@ -144,7 +160,7 @@ class Books:
 
     def deliver(self, read: Read, payloads: Sequence[bytes], outcomes: Sequence[object]) -> None:
         """Take the outcome of each payload: a result, None, a `Failure`, or an iterator of results."""
-        results = _single_results(outcomes)
+        results = single_results(outcomes)
         if results is None:
             self._deliver_mixed(read, payloads, outcomes)
             return
@@ -176,7 +192,7 @@ class Books:
         tray = self.tray
         for payload, fate in zip(payloads, fates, strict=True):
             if isinstance(fate, Failure):
-                self.dead_letter(read, payload, "process", fate)
+                self.dead_letter(read, payload, fate)
             elif fate:
                 tray.delivered += 1
                 tray.results += len(fate)
@@ -198,7 +214,7 @@ class Books:
         tray = self.tray
         if isinstance(fate, Failure):
             for payload in payloads:
-                self.dead_letter(read, payload, "process", fate)
+                self.dead_letter(read, payload, fate)
         elif fate:
             tray.delivered += len(payloads)
             tray.results += len(fate)
@@ -241,7 +257,7 @@ def _are_plain(types: set[type]) -> bool:
     return True
 
 
-def _single_results(outcomes: Sequence[object]) -> Sequence[object] | None:
+def single_results(outcomes: Sequence[object]) -> Sequence[object] | None:
     """The outcomes that aren't None, if each is one result."""
     types = set(map(type, outcomes))
     if _are_plain(types):

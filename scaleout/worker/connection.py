@@ -11,7 +11,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
-import time
 from collections import deque
 from collections.abc import Awaitable, Callable
 from functools import partial
@@ -24,8 +23,10 @@ from websockets.frames import BINARY, CONT, PING, TEXT, CloseCode, Frame
 from websockets.http11 import Response
 from websockets.protocol import Event, State
 
-from scaleout.core.frames import Kind, first_invalid_text, read_header, scan_run
+from scaleout.core.frames import NO_LIMIT, Kind, first_invalid_text, read_header
 from scaleout.worker.keepalive import Keepalive
+from scaleout.worker.lane import Lane
+from scaleout.worker.reading import Reader
 from scaleout.worker.turn import turn
 
 MAX_FRAGMENTS = 4096
@@ -36,6 +37,7 @@ MAX_UNSENT_BYTES = 16 * 2**20
 
 PLAIN_PING = 0x89
 """First byte of its frame."""
+MAX_PING_BYTES = 125
 
 Receiver = Callable[[list[bytes], bytes, Kind, int], object]
 """Takes the payloads of one read, the same joined by newlines, their kind, and the time of the read, Unix ns."""
@@ -81,14 +83,10 @@ class FeedConnection(ClientConnection):
         "_is_receiving",
         "_keepalive",
         "_limit",
-        "_read_at",
         "_receiver",
-        "_rest",
-        "_rest_size",
-        "_rest_wanted",
         "_resumed_at",
-        "_upgraded",
         "on_pong",
+        "reader",
         "turn_to_ping",
     )
 
@@ -97,14 +95,9 @@ class FeedConnection(ClientConnection):
         self._receiver: Receiver | None = None
         self._is_receiving = True
         self._early: list[tuple[list[bytes], bytes, Kind, int]] = []
-        self._upgraded = False
         self._head_tail = b""
-        self._rest: list[bytes] = []
-        self._rest_size = 0
-        self._rest_wanted = 0
         self._fragments: list[bytes] = []
         self._fragments_kind = Kind.TEXT
-        self._read_at = 0
         self._abort_timer: asyncio.TimerHandle | None = None
         self._holders: tuple[object, ...] = ()
         self._resumed_at = -math.inf
@@ -115,11 +108,21 @@ class FeedConnection(ClientConnection):
         self._keepalive: Keepalive | None = None
         sizes = (self.protocol.max_message_size, self.protocol.max_fragment_size)
         self._limit = min((size for size in sizes if size is not None), default=1 << 64)
+        self.reader = Reader(
+            self.protocol,
+            min(self._limit, NO_LIMIT),
+            self._take_handshake,
+            self._take_other,
+            self._deliver,
+            super().data_received,
+        )
+        # In the place of the method, so that a transport calls the reader, and nothing in between.
+        self.data_received = self.reader.take  # type: ignore[method-assign]
 
     @property
     def last_read_at(self) -> int:
         """Unix time of the last read, in ns; by the system's clock, so that it tells one read from another."""
-        return self._read_at
+        return self.reader.read_at
 
     @property
     def is_held(self) -> bool:
@@ -146,6 +149,14 @@ class FeedConnection(ClientConnection):
         for batch in early:
             receiver(*batch)
 
+    def use(self, lane: Lane | None) -> None:
+        """Send messages this short way from now on, and no longer to the receiver; None: to the receiver again."""
+        before = self.reader.lane
+        if before is not None and lane is not before:
+            before.settle()
+        if self._is_receiving:
+            self.reader.lane = lane
+
     def discard_messages(self) -> None:
         """Receive no message from now on; what comes is read all the same, so that a close is seen."""
         self._early.clear()
@@ -153,31 +164,17 @@ class FeedConnection(ClientConnection):
 
     def _receive_no_more(self) -> None:
         self._is_receiving = False
+        self.reader.lane = None
         for holder in self._holders:
             self.resume_reading(holder)
 
     # asyncio.Protocol
 
-    def data_received(self, data: bytes) -> None:
-        """Take one read from the transport."""
-        self._read_at = time.time_ns()
-        if self.protocol.state is State.OPEN and self._upgraded:
-            if self._rest:
-                self._rest.append(data)
-                self._rest_size += len(data)
-                if self._rest_size < self._rest_wanted:
-                    return
-                data = self._take_rest()
-            self._take_frames(data)
-        elif self._upgraded:
-            super().data_received(self._take_rest() + data)
-        else:
-            self._take_handshake(data)
-
     def eof_received(self) -> None:
         """Take the end of the stream; what is left of a frame belongs to the library's error."""
-        if self._rest:
-            super().data_received(self._take_rest())
+        rest = self.reader.take_rest()
+        if rest:
+            super().data_received(rest)
         super().eof_received()
 
     # The handshake
@@ -191,59 +188,42 @@ class FeedConnection(ClientConnection):
             return
         split = end + 4 - len(self._head_tail)
         super().data_received(data[:split])
-        self._upgraded = True
+        self.reader.is_upgraded = True
         if split < len(data):
             self.data_received(data[split:])
 
     # Frames
 
-    def _take_frames(self, data: bytes) -> None:
-        position = 0
-        end = len(data)
+    def _take_other(self, data: bytes, position: int) -> int:
+        """Take a frame that isn't plain, or not complete, at this position.
+
+        Returns:
+            Where the next one begins.
+        """
         protocol = self.protocol
-        while position < end and protocol.state is State.OPEN:
-            if protocol.current_size is None:
-                kind = Kind.BINARY if data[position] == Kind.BINARY else Kind.TEXT
-                payloads, position = scan_run(data, position, self._limit)
-                if payloads:
-                    self._deliver(payloads, kind)
-                    continue
-            header = read_header(data, position)
-            if header is None:
-                self._keep_rest(data[position:], 0)
-                return
-            limit = self._limit
-            if protocol.current_size and protocol.max_message_size is not None:
-                limit = min(limit, protocol.max_message_size - protocol.current_size)
-            stop = position + header.size + header.length
-            if stop > end and not header.is_hopeless(limit):
-                self._keep_rest(data[position:], stop - position)
-                return
-            if data[position] == PLAIN_PING and not turn.has_room:
-                turn.postpone(partial(self._take_ping, data[position:stop]))
-                position = stop
-                continue
-            # Exactly one frame, so that the library stands between two frames when the next run is scanned.
-            super().data_received(data[position:stop])
-            position = stop
-        if position < end:
-            super().data_received(data[position:])
+        header = read_header(data, position)
+        if header is None:
+            self.reader.keep_rest(data[position:], 0)
+            return len(data)
+        limit = self._limit
+        if protocol.current_size and protocol.max_message_size is not None:
+            limit = min(limit, protocol.max_message_size - protocol.current_size)
+        stop = position + header.size + header.length
+        if stop > len(data) and not header.is_hopeless(limit):
+            self.reader.keep_rest(data[position:], min(stop - position, NO_LIMIT))
+            return len(data)
+        is_ping = data[position] == PLAIN_PING and header.length <= MAX_PING_BYTES and stop <= len(data)
+        if is_ping and not turn.has_room:
+            turn.postpone(partial(self._take_ping, data[position:stop]))
+            return stop
+        # Exactly one frame, so that the library stands between two frames when the next run is scanned.
+        super().data_received(data[position:stop])
+        return min(stop, len(data))
 
     def _take_ping(self, frame: bytes) -> None:
         """Answer a ping that was postponed, unless the connection is being closed by now."""
         if self.protocol.state is State.OPEN:
             super().data_received(frame)
-
-    def _keep_rest(self, rest: bytes, wanted: int) -> None:
-        self._rest = [rest]
-        self._rest_size = len(rest)
-        self._rest_wanted = wanted
-
-    def _take_rest(self) -> bytes:
-        rest = b"".join(self._rest)
-        self._rest = []
-        self._rest_size = self._rest_wanted = 0
-        return rest
 
     def process_event(self, event: Event) -> None:
         """Take one event of the library's protocol: the response, or a frame that was not plain."""
@@ -271,16 +251,15 @@ class FeedConnection(ClientConnection):
         """Hand a batch on; invalid text in it fails the connection after the messages before it."""
         if not self._is_receiving:
             return
-        joined = b"\n".join(payloads)
-        invalid = first_invalid_text(payloads, joined) if kind is Kind.TEXT else None
+        invalid = first_invalid_text(payloads) if kind is Kind.TEXT else None
         if invalid is not None:
             payloads = payloads[:invalid]
-            joined = b"\n".join(payloads)
         if payloads:
+            joined = b"\n".join(payloads)
             if self._receiver is not None:
-                self._receiver(payloads, joined, kind, self._read_at)
+                self._receiver(payloads, joined, kind, self.reader.read_at)
             else:
-                self._early.append((payloads, joined, kind, self._read_at))
+                self._early.append((payloads, joined, kind, self.reader.read_at))
         if invalid is not None:
             self._fail(CloseCode.INVALID_DATA, "invalid UTF-8 in a text message")
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import msgspec
 
-from scaleout.core.frames import Kind
+from scaleout.core.frames import Kind, are_ascii
 from scaleout.signatures import Payload, Processor
 
 
@@ -19,8 +19,6 @@ class Read(msgspec.Struct, gc=False):
     """What one read from a socket brought: payloads of one kind, in order."""
 
     payloads: list[bytes]
-    joined: bytes
-    """The payloads, with a newline between each two."""
     kind: Kind
     received_at: int
     """Unix time in ns."""
@@ -47,7 +45,7 @@ def json_decoder(wanted: Any) -> Decoder:
 
     def choose(read: Read) -> Decode:
         # Text has been checked by the connection, and msgspec does not look into strings that it skips.
-        return decode if read.kind is Kind.TEXT or read.joined.isascii() else decode_checked
+        return decode if read.kind is Kind.TEXT or are_ascii(read.payloads) else decode_checked
 
     return choose
 

@@ -1,3 +1,4 @@
+# cython: annotation_typing=False
 """From results to NDJSON lines: one encode call for a read, and the envelope added by one replace.
 
 An encoded result never holds a raw line break, so that the newline behind each line can be replaced by the end
@@ -51,7 +52,7 @@ class LineEncoder:
 
     def __init__(self, endpoint: str, envelope: bool) -> None:
         self._envelope = envelope
-        self._head = b'{"endpoint":' + _encoder.encode(endpoint) + b',"received_at":'
+        self.head = b'{"endpoint":' + _encoder.encode(endpoint) + b',"received_at":'
 
     def encode(self, results: Sequence[object], received_at: int) -> Lines:
         """Encode results of one read.
@@ -75,9 +76,32 @@ class LineEncoder:
             return ()
         if not self._envelope:
             return (lines,)
-        prefix = b'%b%d,"data":' % (self._head, received_at)
+        prefix = b'%b%d,"data":' % (self.head, received_at)
         wrapped = lines.replace(b"\n", b"}\n" + prefix)
         return (prefix, memoryview(wrapped)[: -len(prefix)])
 
     def _envelope_size(self, received_at: int) -> int:
-        return len(b'%b%d,"data":}' % (self._head, received_at))
+        return len(b'%b%d,"data":}' % (self.head, received_at))
+
+
+def wrap_each(lines: bytes, heads: list[bytes], times: list[int], counts: list[int]) -> bytes:
+    """Put envelopes around JSON lines of several endpoints.
+
+    Args:
+        lines: each with its newline.
+        heads: what the envelopes begin with; likewise
+        times: Unix ns, and
+        counts: how many lines each is for.
+    """
+    each = lines.split(b"\n")
+    parts: list[bytes] = []
+    position = 0
+    for index in range(len(heads)):
+        prefix = heads[index] + str(times[index]).encode() + b',"data":'
+        stop = position + counts[index]
+        while position < stop:
+            parts.append(prefix)
+            parts.append(each[position])
+            parts.append(b"}\n")
+            position += 1
+    return b"".join(parts)

@@ -11,13 +11,15 @@ from scaleout.tally import Allowance, Tally
 from scaleout.valve import Source
 from scaleout.worker.books import Books
 from scaleout.worker.decoding import Read
-
-TIMED_EVERY = 17
-"""One read in so many is timed; a prime, lest it keeps step with the feed."""
+from scaleout.worker.lane import TIMED_EVERY, Lane, Pool
 
 
 class Stage(Protocol):
     """A step on an endpoint's way: it takes reads in order, and hands on what they come to."""
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether nothing waits."""
 
     @property
     def is_prompt(self) -> bool:
@@ -51,6 +53,12 @@ class Intake:
         self._cpu_ns = tally.cpu_ns
         self._allowance = allowance
         self._on_limit = on_limit
+
+    def lane(self, pool: Pool, inlet: Inlet) -> Lane | None:
+        """A short way into a pool; None where each message has to be admitted."""
+        if self._allowance is not None:
+            return None
+        return Lane(pool, inlet, self._messages, self._bytes, self._cpu_ns)
 
     def received(self, slot: int) -> int:
         """Messages of this slot received by this worker."""
@@ -91,6 +99,8 @@ class Inlet:
     def __init__(self, books: Books, intake: Intake, stage: Stage) -> None:
         self.books = books
         self.stage = stage
+        self.lane: Lane | None = None
+        """The short way, where there is one."""
         self._intake = intake
         self._until_timed = 1
 
@@ -105,6 +115,7 @@ class Inlet:
         Returns:
             How many messages were received: all of them, unless the run's limit is reached.
         """
+        self.settle()
         tray = self.books.tray
         count = self._intake.admit(tray.slot, len(payloads))
         if count < len(payloads):
@@ -115,13 +126,31 @@ class Inlet:
             tray.received += count
             tray.bytes += size
             self._intake.note_bytes(tray.slot, size)
-            read = Read(payloads, joined, kind, received_at)
-            self._until_timed -= 1
-            if self._until_timed:
-                self.stage.handle(read)
-            else:
-                self._handle_timed(read)
+            self.hand_on(payloads, kind, received_at)
         return count
+
+    def hand_on(self, payloads: list[bytes], kind: Kind, received_at: int) -> None:
+        """Deal with messages that are noted."""
+        read = Read(payloads, kind, received_at)
+        self._until_timed -= 1
+        if self._until_timed:
+            self.stage.handle(read)
+        else:
+            self._handle_timed(read)
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether nothing waits for its turn."""
+        return self.stage.is_idle
+
+    def gather_in(self, pool: Pool) -> None:
+        """Let messages be gathered with those of other endpoints, where nothing speaks against it."""
+        self.lane = self._intake.lane(pool, self)
+
+    def settle(self) -> None:
+        """Have what was gathered dealt with."""
+        if self.lane is not None:
+            self.lane.settle()
 
     def _handle_timed(self, read: Read) -> None:
         """Handle a read, and take its CPU time for that of all since the last one that was timed."""

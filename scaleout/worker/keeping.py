@@ -127,7 +127,7 @@ class DropOldest:
             payloads.append(item[0])
         self.messages -= len(payloads)
         self.size_bytes -= sum(map(len, payloads))
-        return Read(payloads, b"\n".join(payloads), origin.kind, origin.received_at)
+        return Read(payloads, origin.kind, origin.received_at)
 
 
 class DropNewest(DropOldest):
@@ -152,7 +152,7 @@ class DropNewest(DropOldest):
         if fitting == len(read.payloads):
             return super().add(read)
         self._is_full = True
-        super().add(Read(read.payloads[:fitting], b"", read.kind, read.received_at))
+        super().add(Read(read.payloads[:fitting], read.kind, read.received_at))
         return len(read.payloads) - fitting
 
     def _count_fitting(self, payloads: list[bytes]) -> int:

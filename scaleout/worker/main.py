@@ -46,6 +46,7 @@ from scaleout.worker.means import Means
 from scaleout.worker.moving.moves import Moves
 from scaleout.worker.moving.taking import Taking
 from scaleout.worker.outbox import Outbox
+from scaleout.worker.pooled import Pools
 from scaleout.worker.rounds import Rounds
 from scaleout.worker.words import text_of
 
@@ -76,6 +77,7 @@ class Worker:
 
     def __init__(self, tally: Tally, allowance: Allowance | None) -> None:
         self._outbox = Outbox()
+        self._pools = Pools(self._outbox, asyncio.get_running_loop())
         self._intake = Intake(tally, allowance, self._reach_limit)
         self._permits = Permits(self.report)
         self._means = Means(Dialer(), self._permits, Random())
@@ -258,6 +260,7 @@ class Worker:
             self._intake,
             self._means,
             self._follow,
+            pools=self._pools,
             groups=groups,
             make_gate=taking.gate_of if taking is not None else None,
         )

@@ -7,17 +7,13 @@ the pipe is full the outbox holds on; above its high-water mark it stops all con
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
-
-from msgspec import Struct
+from collections.abc import Sequence
 
 from scaleout.channel import Channel
-from scaleout.core.ledger import Entry
-from scaleout.core.marks import CursorMark, NumbersMark
-from scaleout.core.movewire import Tails
 from scaleout.core.wire import Batch, Command, DeadLetter, Drained, Released, TriedLetter
 from scaleout.valve import Source, Valve
 from scaleout.worker.encoding import Lines
+from scaleout.worker.tray import Tray, take_all
 
 FLUSH_BYTES = 64 * 2**10
 HIGH_WATER_BYTES = 2**20
@@ -25,58 +21,6 @@ MAX_BATCH_BYTES = 2**29
 """Above it a batch goes out even while the pipe is full: with one more call's results it has to fit through."""
 DEAD_LETTER_BYTES = 256
 """What a dead letter takes beside its texts, so that letters without any fill the outbox, too."""
-
-
-class Tray(Struct):
-    """What was done for one endpoint since the last batch, in messages; see `Entry`."""
-
-    slot: int
-    received: int = 0
-    delivered: int = 0
-    filtered: int = 0
-    dead_lettered: int = 0
-    dropped: int = 0
-    duplicates: int = 0
-    results: int = 0
-    bytes: int = 0
-    retried: int = 0
-    gaps: int = 0
-    missed: int = 0
-    repeats: int = 0
-    backwards: int = 0
-    uncertain: int = 0
-    cursor: CursorMark | None = None
-    numbers: Callable[[], NumbersMark | None] | None = None
-    """Says how far the endpoint's numbered messages have come, where they have numbers."""
-    tails: Callable[[], Tails | None] | None = None
-    """Says what has been delivered since the last batch, while the endpoint is to move."""
-    is_open: bool = False
-
-    def take(self) -> Entry:
-        """Empty the tray."""
-        entry = Entry(
-            self.slot,
-            self.received,
-            self.delivered,
-            self.filtered,
-            self.dead_lettered,
-            self.dropped,
-            self.duplicates,
-            self.results,
-            self.bytes,
-            self.retried,
-            self.gaps,
-            self.missed,
-            self.repeats,
-            self.backwards,
-            self.uncertain,
-        )
-        self.received = self.delivered = self.filtered = self.dead_lettered = self.dropped = 0
-        self.duplicates = self.results = self.bytes = self.retried = 0
-        self.gaps = self.missed = self.repeats = self.backwards = self.uncertain = 0
-        self.cursor = None
-        self.is_open = False
-        return entry
 
 
 class Outbox:
@@ -117,15 +61,28 @@ class Outbox:
             self._parts.append(part)
             self.backlog_bytes += len(part)
         if self.backlog_bytes >= FLUSH_BYTES or linger_s == 0:
-            if self._held and self.backlog_bytes < MAX_BATCH_BYTES:
-                self._is_due = True
-            else:
-                self.flush()
+            self._flush_unless_held()
         elif self._timer is None:
             self._timer = self._loop.call_later(linger_s, self.flush)
         elif self._timer.when() > self._loop.time() + linger_s:
             self._timer.cancel()
             self._timer = self._loop.call_later(linger_s, self.flush)
+
+    def put_together(self, trays: Sequence[Tray], lines: Lines) -> None:
+        """Take the trays of many endpoints, and lines that belong to them, which have waited enough."""
+        for tray in trays:
+            if not tray.is_open:
+                tray.is_open = True
+                self._trays.append(tray)
+        self._parts.extend(lines)
+        self.backlog_bytes += sum(map(len, lines))
+        self._flush_unless_held()
+
+    def _flush_unless_held(self) -> None:
+        if self._held and self.backlog_bytes < MAX_BATCH_BYTES:
+            self._is_due = True
+        else:
+            self.flush()
 
     def know(self, tray: Tray) -> None:
         """This tray is filled from now on."""
@@ -199,8 +156,8 @@ class Outbox:
         cursors = tuple(tray.cursor for tray in trays if tray.cursor is not None)
         numbers = tuple(mark for tray in trays if tray.numbers and (mark := tray.numbers()) is not None)
         tails = tuple(each for tray in trays if tray.tails and (each := tray.tails()) is not None)
-        entries = tuple(tray.take() for tray in trays)
-        channel.send(Batch(entries, tuple(letters), cursors, tuple(retried), numbers, tails), parts)
+        plain, entries = take_all(trays)
+        channel.send(Batch(entries, tuple(letters), cursors, tuple(retried), numbers, tails, plain), parts)
 
     async def finish(self, cpu_s: float) -> None:
         """Send what there is and the last message, and wait until the pipe has taken all of it."""

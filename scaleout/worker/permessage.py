@@ -15,7 +15,7 @@ from itertools import repeat
 from scaleout.signatures import Processor
 from scaleout.worker.books import Books, Failure
 from scaleout.worker.decoding import Read
-from scaleout.worker.pipeline import Processed, Sender, attempt_next
+from scaleout.worker.pipeline import Processed, Sender, Wish, attempt_next
 
 TURN_S = 0.1
 """How long one endpoint may keep the loop, give or take a step."""
@@ -57,6 +57,19 @@ class PerMessage(Processed):
         self._step = SHORTEST_STEP
         self._idle = asyncio.Event()
         self._idle.set()
+
+    @property
+    def wish(self) -> Wish | None:
+        """The function's, unless that wants to know the endpoint."""
+        processor = self.processor
+        if processor.wants_context or processor.is_generator:
+            return None
+        return Wish((processor.spec, type(self)), self._decoder, processor.function)
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether nothing waits."""
+        return not self._line
 
     def process(self, read: Read, payloads: list[bytes], messages: list[object]) -> None:
         """Call the function, now or as soon as there is time."""

@@ -6,13 +6,12 @@ goes to the dead letters alone; its neighbours go on.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Hashable, Iterable, Iterator
 from itertools import islice
 
 import msgspec
 
 from scaleout.context import Context
-from scaleout.errors import Reject
 from scaleout.signatures import Processor
 from scaleout.valve import Source, Valve
 from scaleout.worker.books import Books, Failure
@@ -25,6 +24,17 @@ BAD_MESSAGE = (ValueError, RecursionError)
 Sender = Callable[[str | bytes], None]
 
 
+class Wish(msgspec.Struct, frozen=True):
+    """What a pipeline does with messages, where others' messages may be dealt with beside them."""
+
+    key: Hashable
+    """The same for the same wish."""
+    decoder: Decoder | None = None
+    """None: they are passed on as they are, if they are JSON."""
+    function: Callable[[object], object] | None = None
+    """None: the messages are the results."""
+
+
 class Pipeline:
     """One endpoint's pipeline; subclasses say what happens to the messages of a read."""
 
@@ -34,6 +44,16 @@ class Pipeline:
     @property
     def is_prompt(self) -> bool:
         """Whether what is taken is delivered at once: nothing ever waits here."""
+        return True
+
+    @property
+    def wish(self) -> Wish | None:
+        """What it does with messages; None: it has to take them itself."""
+        return None
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether nothing waits."""
         return True
 
     @property
@@ -72,7 +92,7 @@ def attempt_next(
     count: int,
     outcomes: list[object],
     *further: Iterable[object],
-    expected: tuple[type[BaseException], ...] = (Reject,),
+    fail: Callable[[BaseException], Failure] = Failure,
 ) -> None:
     """Call the function with each of the next items; whatever it raises harms that item alone.
 
@@ -80,7 +100,7 @@ def attempt_next(
         count: how many items, of those that there are.
         outcomes: gets what the function returned, a `Failure` where it raised.
         further: more arguments, at least as many as items.
-        expected: exceptions that explain themselves, so that no traceback is kept.
+        fail: what stands in the place of a result, by what was raised.
     """
     goal = len(outcomes) + count
     while len(outcomes) < goal:
@@ -91,7 +111,12 @@ def attempt_next(
             if len(outcomes) < goal:
                 raise RuntimeError("StopIteration was raised, which only an iterator may do")
         except BaseException as exc:  # SystemExit and the like harm only their item, too
-            outcomes.append(Failure(exc, expected))
+            outcomes.append(fail(exc))
+
+
+def undecodable(exc: BaseException) -> Failure:
+    """Stands in the place of a message that can't be decoded."""
+    return Failure(exc, BAD_MESSAGE, "decode")
 
 
 class Decoded(Pipeline):
@@ -101,6 +126,11 @@ class Decoded(Pipeline):
         super().__init__(books)
         self._decoder = decoder
 
+    @property
+    def wish(self) -> Wish | None:
+        """The results are the messages."""
+        return Wish(self._decoder, self._decoder)
+
     def handle(self, read: Read) -> None:
         """Decode the payloads."""
         decode = self._decoder(read)
@@ -109,7 +139,7 @@ class Decoded(Pipeline):
             return
         payloads = read.payloads
         messages: list[object] = []
-        attempt_next(decode, iter(payloads), len(payloads), messages, expected=BAD_MESSAGE)
+        attempt_next(decode, iter(payloads), len(payloads), messages, fail=undecodable)
         if Failure in map(type, messages):
             payloads, messages = self._leave_out_bad(read, messages)
         if payloads:
@@ -119,8 +149,7 @@ class Decoded(Pipeline):
         good: list[tuple[bytes, object]] = []
         for payload, message in zip(read.payloads, messages, strict=True):
             if isinstance(message, Failure):
-                self.books.dead_letter(read, payload, "decode", message)
-                self.books.undecodable += 1
+                self.books.dead_letter(read, payload, message)
             else:
                 good.append((payload, message))
         self.books.post()
@@ -137,16 +166,17 @@ class PassThrough(Decoded):
     def __init__(self, books: Books) -> None:
         super().__init__(books, json_decoder(msgspec.Raw))
 
+    @property
+    def wish(self) -> Wish | None:
+        """The results are the payloads."""
+        return Wish("json")
+
     def process(self, read: Read, payloads: list[bytes], messages: list[object]) -> None:
         """Pass the payloads on."""
-        run_together = b"".join(payloads)
-        if b"\n" in run_together or b"\r" in run_together:
-            lines = b"\n".join(map(flatten, payloads))
-        elif payloads is read.payloads:
-            lines = read.joined
-        else:
-            lines = b"\n".join(payloads)
-        self.books.deliver_lines(read, len(payloads), lines + b"\n")
+        lines = b"\n".join(payloads) + b"\n"
+        if b"\r" in lines or lines.count(b"\n") > len(payloads):
+            lines = b"\n".join(map(flatten, payloads)) + b"\n"
+        self.books.deliver_lines(read, len(payloads), lines)
 
 
 class Processed(Decoded):
@@ -158,6 +188,11 @@ class Processed(Decoded):
         self.valve: Valve[Source] = Valve()
         """Holds the endpoint's connections back while too much waits for the processor."""
         self._send = send
+
+    @property
+    def wish(self) -> Wish | None:
+        """None: what it does is its own."""
+        return None
 
     def attach(self, source: Source) -> None:
         """Hold this connection back when too much waits."""

@@ -17,7 +17,7 @@ from scaleout.worker.books import Failure, Fate, fate_of, fate_of_batch
 from scaleout.worker.calls import outcome_of, timed_out
 from scaleout.worker.decoding import Decoder, Read, bytes_decoder, decoder_for, json_decoder, text_decoder
 from scaleout.worker.encoding import LineEncoder, flatten
-from scaleout.worker.pipeline import BAD_MESSAGE, Sender, attempt_next
+from scaleout.worker.pipeline import Sender, attempt_next, undecodable
 
 
 class Delivered(Struct, frozen=True):
@@ -88,7 +88,7 @@ class Retrier:
         Raises:
             CancelledError: whoever awaits this was cancelled. A processor's own errors are outcomes.
         """
-        read = Read([payload], payload, Kind.TEXT if is_text else Kind.BINARY, received_at)
+        read = Read([payload], Kind.TEXT if is_text else Kind.BINARY, received_at)
         message = _decode(self._decoder, read)
         if isinstance(message, Failure):
             return Dead("decode", message.reason, message.traceback)
@@ -154,12 +154,12 @@ def _decode(decoder: Decoder, read: Read) -> object:
     outcomes: list[object] = []
     if read.kind is Kind.TEXT:
         # A connection checks that of what it receives; this payload may come from an editor.
-        attempt_next(bytes.decode, iter([payload]), 1, outcomes, expected=BAD_MESSAGE)
+        attempt_next(bytes.decode, iter([payload]), 1, outcomes, fail=undecodable)
         if isinstance(outcomes[0], Failure):
             return outcomes[0]
     decode = decoder(read)
     if decode is None:
         return payload
     outcomes.clear()
-    attempt_next(decode, iter([payload]), 1, outcomes, expected=BAD_MESSAGE)
+    attempt_next(decode, iter([payload]), 1, outcomes, fail=undecodable)
     return outcomes[0]

@@ -21,6 +21,7 @@ from scaleout.worker.flag import Flag
 from scaleout.worker.gaps import GapWatch
 from scaleout.worker.handover.succession import Succession
 from scaleout.worker.inlet import Inlet
+from scaleout.worker.lane import Lane
 from scaleout.worker.links import endings
 from scaleout.worker.links.endings import Ending, Renegotiation
 from scaleout.worker.links.invalid import InvalidWatch
@@ -51,7 +52,6 @@ class Session:
         producing: makes messages to send, where the endpoint has a producer.
 
     Attributes:
-        gate: stands between the connections and what becomes of their messages, while the endpoint moves.
         is_spare: whether another worker's connection is there that delivers.
         links: the connections there are.
         resume: follows the cursor, where there is one.
@@ -75,7 +75,7 @@ class Session:
         self.stall: Stall | None = None
         self.connects = 0
         self.last_error: str | None = None
-        self.gate: Gate | None = None
+        self._gate: Gate | None = None
         self.is_spare = False
         self._inlet = inlet
         self._means = means
@@ -98,6 +98,22 @@ class Session:
 
     def __repr__(self) -> str:
         return f"<Session {self.endpoint.name}: {self.state.value}, {self.connects} connects>"
+
+    @property
+    def gate(self) -> Gate | None:
+        """Stands between the connections and what becomes of their messages, while the endpoint moves."""
+        return self._gate
+
+    @gate.setter
+    def gate(self, gate: Gate | None) -> None:
+        self._gate = gate
+        for link in self.links:
+            link.find_way()
+
+    def _lane(self) -> Lane | None:
+        """The short way, if nothing is to be done with messages before they are dealt with."""
+        is_straight = self._gate is None and self._invalid is None and self._receive == self._inlet.receive
+        return self._inlet.lane if is_straight else None
 
     @property
     def uri(self) -> str:
@@ -186,7 +202,7 @@ class Session:
         if not begins:
             self._on_change(self)
         link = Link(connection, self._talk, permit, self._note_control, self._log)
-        link.deliver_to(receiver)
+        link.deliver_to(receiver, self._lane if begins else None)
         self.links.add(link)
         if begins:
             if not self.is_spare:
@@ -237,6 +253,8 @@ class Session:
         while (follower := await self._accompany(link)) is not None:
             self.links.retire(link, follower)
             link = follower
+            if link.receiver == self.deliver:
+                link.deliver_to(self.deliver, self._lane)
             self._log.info("another connection has taken over, without a break")
             self._on_change(self)
         for other in self.links:

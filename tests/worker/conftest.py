@@ -135,7 +135,7 @@ class Desk:
 
     def count(self, field: str) -> int:
         """The sum of one field over all that was reported."""
-        entries = [entry for batch in self.channel.batches for entry in batch.entries]
+        entries = [entry for batch in self.channel.batches for entry in batch.all_entries]
         assert all(entry.slot == 1 for entry in entries)
         return sum(getattr(entry, field) for entry in entries)
 

@@ -123,7 +123,7 @@ def test_without_order_what_ends_together_is_delivered_together(desk: MakeDesk, 
         for number in (7, 0, 9, 2):
             gate.calls[number].set_result(number)
         await settle()
-        assert [batch.entries[0].delivered for batch in done.channel.batches[batches:]] == [2, 2]
+        assert [batch.all_entries[0].delivered for batch in done.channel.batches[batches:]] == [2, 2]
         await done.drain(0.0)
         assert done.counts == (10, 4, 0, 6)
 

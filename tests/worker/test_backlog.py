@@ -88,7 +88,7 @@ def test_open_it_passes_reads_on_as_they_are(run: Run) -> None:
                 taken.append(read)
 
         stage = Backlog(books := Books(0, endpoint, Outbox(), True), Taking(books))
-        read = Read([b"1"] * 3, b"1\n1\n1", Kind.TEXT, 5)
+        read = Read([b"1"] * 3, Kind.TEXT, 5)
         stage.handle(read)
         assert taken[0] is read
         stage.in_turn(partial(taken.append, read))

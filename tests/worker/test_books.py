@@ -79,8 +79,8 @@ def test_secrets_are_blotted_out(run: Run, caplog: pytest.LogCaptureFixture) -> 
     async def main() -> None:
         logger = EndpointLogger("feed", ("hunter22",))
         books = Books(1, Endpoint(uri="ws://127.0.0.1", name="feed"), Outbox(), True, logger)
-        read = Read([b"{}"], b"{}", Kind.TEXT, 1)
-        books.dead_letter(read, b"{}", "process", Failure(Reject("hunter22 isn't the password")))
+        read = Read([b"{}"], Kind.TEXT, 1)
+        books.dead_letter(read, b"{}", Failure(Reject("hunter22 isn't the password")))
 
     run(main())
     assert lines(caplog) == ["1 dead letter, the last: *** isn't the password (stage process)"]

@@ -11,7 +11,7 @@ from scaleout.worker.decoding import Read, WrongKindError, decoder_for
 
 
 def read(kind: Kind, payload: bytes = b"1") -> Read:
-    return Read([payload], payload, kind, 1)
+    return Read([payload], kind, 1)
 
 
 def processor(payload: Payload, wanted: object = object) -> Processor:

@@ -23,7 +23,7 @@ def endpoint(policy: Any, **keys: Any) -> Endpoint:
 
 
 def read(*payloads: bytes, kind: Kind = Kind.TEXT, received_at: int = 1) -> Read:
-    return Read(list(payloads), b"\n".join(payloads), kind, received_at)
+    return Read(list(payloads), kind, received_at)
 
 
 def taken(kept: DropOldest) -> Iterator[Any]:

@@ -105,7 +105,7 @@ class Boss:
 
     def count(self, field: str) -> int:
         batches = [each for each in self.results if isinstance(each, Batch)]
-        return sum(getattr(entry, field) for batch in batches for entry in batch.entries)
+        return sum(getattr(entry, field) for batch in batches for entry in batch.all_entries)
 
     @property
     def answers(self) -> dict[int, str | None]:

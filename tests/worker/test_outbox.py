@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from scaleout.core.wire import DeadLetter, Drained
 from scaleout.worker import outbox as outbox_module
-from scaleout.worker.outbox import FLUSH_BYTES, HIGH_WATER_BYTES, Outbox, Tray
+from scaleout.worker.outbox import FLUSH_BYTES, HIGH_WATER_BYTES, Outbox
+from scaleout.worker.tray import Tray
 
 Run = Callable[[Awaitable[Any]], Any]
 MakeChannel = Callable[[], Any]
@@ -47,7 +48,7 @@ def test_a_read_goes_out_at_once_without_linger(run: Run, sent_channel: MakeChan
         tray = Tray(3, received=2, delivered=1, filtered=1, results=1, bytes=9)
         outbox.put(tray, (b"a", b"b\n"), 0.0)
         (batch,) = channel.batches
-        (entry,) = batch.entries
+        (entry,) = batch.all_entries
         assert (entry.slot, entry.received, entry.delivered, entry.filtered) == (3, 2, 1, 1)
         assert (entry.results, entry.bytes) == (1, 9)
         assert channel.bodies == [b"ab\n"]
@@ -68,7 +69,7 @@ def test_small_reads_wait_for_each_other(run: Run, sent_channel: MakeChannel) ->
         assert channel.sent == []
         await channel.was_sent.wait()
         assert channel.bodies == [b"1\n2\n3\n"]
-        assert [(entry.slot, entry.delivered) for entry in channel.batches[0].entries] == [(0, 2), (1, 1)]
+        assert [(entry.slot, entry.delivered) for entry in channel.batches[0].all_entries] == [(0, 2), (1, 1)]
 
     run(scenario())
 
@@ -107,7 +108,7 @@ def test_counts_without_results_go_out_too(run: Run, sent_channel: MakeChannel) 
         outbox = outbox_on(channel)
         outbox.put(Tray(0, received=1, filtered=1), (), 0.001)
         await channel.was_sent.wait()
-        assert channel.batches[0].entries[0].filtered == 1
+        assert channel.batches[0].all_entries[0].filtered == 1
 
     run(scenario())
 
@@ -240,7 +241,7 @@ def test_nothing_is_lost_or_out_of_order(
         await outbox.finish(1.5)
         assert b"".join(channel.bodies) == body
         assert [each for batch in channel.batches for each in batch.dead_letters] == letters
-        entries = [entry for batch in channel.batches for entry in batch.entries]
+        entries = [entry for batch in channel.batches for entry in batch.all_entries]
         for slot in range(3):
             assert sum(entry.delivered for entry in entries if entry.slot == slot) == delivered[slot]
         assert channel.sent[-1] == Drained(cpu=1.5)
@@ -263,6 +264,6 @@ def test_messages_without_an_outcome_are_reported_when_asked(
         outbox.post_all()
         outbox.post_all()
         (batch,) = channel.batches
-        assert [(entry.slot, entry.received) for entry in batch.entries] == [(1, 3)]
+        assert [(entry.slot, entry.received) for entry in batch.all_entries] == [(1, 3)]
 
     run(scenario())

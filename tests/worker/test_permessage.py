@@ -56,7 +56,7 @@ def test_a_fast_function_is_done_at_once_and_delivered_as_one(desk: Any, run: An
         for _ in range(5):
             done.receive(*numbers(0, 2000))
         assert done.counts == (10_000, 10_000, 0, 0)
-        assert [batch.entries[0].delivered for batch in done.channel.batches] == [2000] * 5
+        assert [batch.all_entries[0].delivered for batch in done.channel.batches] == [2000] * 5
 
     run(scenario())
 

@@ -18,6 +18,7 @@ from scaleout.core.remedies import Remedy
 from scaleout.errors import SendError
 from scaleout.logs import EndpointLogger
 from scaleout.worker.connection import FeedConnection, Receiver
+from scaleout.worker.lane import Lane
 from scaleout.worker.links import endings
 from scaleout.worker.links.endings import Ending
 from scaleout.worker.links.heartbeats import beat
@@ -35,6 +36,10 @@ SEND_TIMEOUT_S = 10.0
 
 def _nothing() -> None:
     pass
+
+
+def _no_lane() -> None:
+    return None
 
 
 class _RefusedError(Exception):
@@ -66,8 +71,8 @@ class Link:
     ) -> None:
         self.connection = connection
         self.outgoing = Outgoing(connection, talk.endpoint.send_rate)
-        self.messages = 0
-        """Data messages received."""
+        self._messages = 0
+        """Data messages received, but for those that went the short way."""
         self.is_ready = False
         """Whether it is subscribed, and that is acknowledged where it is to be."""
         self.said_goodbye = False
@@ -81,12 +86,15 @@ class Link:
         self._note_control = note_control
         self._log = logger
         self.receiver: Receiver
+        self._find_lane: Callable[[], Lane | None] = _no_lane
         self._ending: Ending | None = None
         self._acknowledged: asyncio.Future[None] | None = None
         """Where a subscription is to be acknowledged."""
         if talk.endpoint.ready is not None:
             self._acknowledged = self._loop.create_future()
         self._last_words = b""
+        self._is_subscribing = False
+        """Whether messages are sent on, and no longer kept."""
         self._beating: asyncio.Task[None] | None = None
         self._hanging_up: asyncio.Task[None] | None = None
         self._stalls = StallWatch(connection, talk.endpoint.stale_after, self.opened_at)
@@ -94,9 +102,25 @@ class Link:
         permit.attempt_ended(partial(self._give_up, "its place is needed"))
         connection.connection_lost_waiter.add_done_callback(lambda _: self.on_event())
 
-    def deliver_to(self, receiver: Receiver) -> None:
-        """Send data to this receiver from now on."""
+    def deliver_to(self, receiver: Receiver, find_lane: Callable[[], Lane | None] | None = None) -> None:
+        """Send data to this receiver from now on.
+
+        Args:
+            find_lane: says which short way leads where the receiver does, if there is one at the moment.
+        """
         self.receiver = receiver
+        self._find_lane = find_lane or _no_lane
+        self.find_way()
+
+    def find_way(self) -> None:
+        """Send data the short way, if there is one and nothing is to be sorted out before."""
+        is_straight = self._is_subscribing and not self._talk.patterns
+        self.connection.use(self._find_lane() if is_straight else None)
+
+    @property
+    def messages(self) -> int:
+        """Data messages received."""
+        return self._messages + self.connection.reader.messages
 
     # Subscribing
 
@@ -106,6 +130,8 @@ class Link:
         What goes wrong is the link's ending.
         """
         self.connection.deliver_to(self._take)
+        self._is_subscribing = True
+        self.find_way()
         endpoint = self._talk.endpoint
         try:
             messages = [encode(message) for message in self._talk.subscription(streams, cursor)]
@@ -174,7 +200,7 @@ class Link:
         if self._talk.patterns and (found := self._find_control(payloads, joined)):
             self._sort_out(payloads, found, kind, received_at)
             return
-        self.messages += len(payloads)
+        self._messages += len(payloads)
         self.receiver(payloads, joined, kind, received_at)
 
     def _find_control(self, payloads: list[bytes], joined: bytes) -> dict[int, tuple[Role, JSONValue | None]]:
@@ -205,7 +231,7 @@ class Link:
             if is_control:
                 self._note_control(self, part, received_at)
             else:
-                self.messages += len(part)
+                self._messages += len(part)
                 self.receiver(part, b"\n".join(part), kind, received_at)
 
     def _look_for_refusals(

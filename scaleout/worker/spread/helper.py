@@ -19,9 +19,10 @@ from scaleout.errors import ProcessorError, SendError
 from scaleout.worker.books import Books
 from scaleout.worker.decoding import Read
 from scaleout.worker.encoding import Lines
-from scaleout.worker.outbox import Outbox, Tray
+from scaleout.worker.outbox import Outbox
 from scaleout.worker.pipeline import Pipeline
 from scaleout.worker.pipelines import build_pipeline
+from scaleout.worker.tray import Tray
 
 ANSWER_BYTES = 16 * 2**20
 """What has come together before all of a batch is processed goes out from this size on."""
@@ -165,7 +166,7 @@ class Helper:
     async def _process(self, portion: Portion) -> None:
         payloads = portion.payloads
         kind = Kind.TEXT if portion.is_text else Kind.BINARY
-        self._pipeline.handle(Read(payloads, b"\n".join(payloads), kind, portion.received_at))
+        self._pipeline.handle(Read(payloads, kind, portion.received_at))
         handed_on = asyncio.Event()
         self._pipeline.in_turn(handed_on.set)
         await handed_on.wait()

@@ -293,7 +293,7 @@ class Spread(Pipeline):
             if isinstance(item, Portion):
                 kind = Kind.TEXT if item.is_text else Kind.BINARY
                 self._messages += len(item.payloads)
-                self._local.handle(Read(item.payloads, b"\n".join(item.payloads), kind, item.received_at))
+                self._local.handle(Read(item.payloads, kind, item.received_at))
             else:
                 self._local.in_turn(item)
         self._regulate()

@@ -115,7 +115,7 @@ class Member:
 
     def count(self, field: str) -> int:
         batches = [each for each in self.results if isinstance(each, Batch)]
-        return sum(getattr(entry, field) for batch in batches for entry in batch.entries)
+        return sum(getattr(entry, field) for batch in batches for entry in batch.all_entries)
 
     @property
     def states(self) -> list[EndpointState]:

@@ -176,7 +176,7 @@ def test_hashes_go_with_the_results_that_they_are_of() -> None:
         noted = [batch for batch in giver.results if isinstance(batch, Batch) and batch.tails]
         assert len(noted) > 20
         for batch in noted[1:]:
-            delivered = sum(entry.delivered for entry in batch.entries)
+            delivered = sum(entry.delivered for entry in batch.all_entries)
             assert delivered == sum(len(group) // 8 for tails in batch.tails for group in tails.groups)
 
     for keys in ({}, {"linger": 0.0}, {"processor": "tests.worker.moving.processors:slow", "linger": 0.0}):

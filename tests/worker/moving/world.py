@@ -262,7 +262,7 @@ class Member:
 
     def count(self, field: str) -> int:
         batches = [each for each in self.results if isinstance(each, Batch)]
-        return sum(getattr(entry, field) for batch in batches for entry in batch.entries)
+        return sum(getattr(entry, field) for batch in batches for entry in batch.all_entries)
 
     @property
     def state(self) -> EndpointState | None:
@@ -340,7 +340,7 @@ class World:
         self.output += body.splitlines()
         if not isinstance(result, Batch):
             return
-        self.uncertain += sum(entry.uncertain for entry in result.entries)
+        self.uncertain += sum(entry.uncertain for entry in result.all_entries)
         for mark in result.cursors:
             self.cursor = mark
         for numbers in result.numbers:

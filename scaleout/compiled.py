@@ -1,0 +1,46 @@
+"""Which modules are compiled where that was possible at installation, and how to do without: `SCALEOUT_PURE=1`.
+
+Each of them is a Python file that runs as it is. A file of C types lies beside it (`.pxd`), with which Cython makes
+an extension module of the same name; Python prefers that one where it finds both.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from importlib.abc import MetaPathFinder
+from importlib.machinery import ModuleSpec
+from importlib.util import spec_from_file_location
+from pathlib import Path
+from types import ModuleType
+
+MODULES = (
+    "scaleout.core.frames",
+    "scaleout.core.plain",
+    "scaleout.worker.encoding",
+    "scaleout.worker.lane",
+    "scaleout.worker.reading",
+    "scaleout.worker.tray",
+)
+VARIABLE = "SCALEOUT_PURE"
+_PACKAGE = Path(__file__).parent
+
+
+class _Sources(MetaPathFinder):
+    """Finds the source of a module that may be compiled."""
+
+    def find_spec(
+        self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
+    ) -> ModuleSpec | None:
+        if fullname not in MODULES:
+            return None
+        place = _PACKAGE.joinpath(*fullname.split(".")[1:]).with_suffix(".py")
+        return spec_from_file_location(fullname, place)
+
+
+IS_PURE = os.environ.get(VARIABLE, "0") not in ("", "0")
+"""Whether the environment wants the sources alone."""
+
+if IS_PURE:  # the package imports this file before any of them
+    sys.meta_path.insert(0, _Sources())

@@ -1,0 +1,200 @@
+# cython: annotation_typing=False
+"""The short way for messages that all want the same: gathered over many connections, and dealt with together.
+
+Where thousands of connections bring a message each, what is done for a read costs more than what is done for a
+message. So nothing is done for a read but to note it. What the reads of one `linger` have brought is decoded,
+processed and encoded in one go, whichever endpoints it belongs to, as long as these have the same processor.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from time import thread_time_ns
+from typing import Protocol
+
+from scaleout.core.frames import Kind, size_of
+from scaleout.worker.books import Books
+
+TIMED_EVERY = 17
+"""One message in so many is timed, or all that came with it; a prime, lest it keeps step with the feed."""
+
+FLUSH_BYTES = 64 * 2**10
+"""With so much payload it isn't waited for more."""
+SLOW_NS = 20_000
+"""CPU time of a message from which on gathering gains nothing: each endpoint then works by itself, and shows what
+its messages cost."""
+ALONE_S = 1.0
+"""For how long; then it is tried again."""
+
+
+class Timer(Protocol):
+    """What has been set to happen later."""
+
+    def cancel(self) -> None:
+        """Let it not happen."""
+
+
+class Clock(Protocol):
+    """What is seen of the loop."""
+
+    def time(self) -> float:
+        """In seconds."""
+
+    def call_later(self, delay: float, callback: Callable[[], object]) -> Timer:
+        """Call back after so many seconds."""
+
+
+class Work(Protocol):
+    """What is done with messages that have been gathered."""
+
+    def handle(self, portions: list[Portion], kind: Kind) -> None:
+        """Deal with them, in order."""
+
+
+class LongWay(Protocol):
+    """Where messages go that can't be gathered: each endpoint's own way."""
+
+    books: Books
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether nothing waits there."""
+
+    def hand_on(self, payloads: list[bytes], kind: Kind, received_at: int) -> None:
+        """Deal with messages that are noted."""
+
+
+class Portion:
+    """What one read has brought to a pool."""
+
+    def __init__(self, lane: Lane, payloads: list[bytes], received_at: int) -> None:
+        self.lane = lane
+        self.payloads = payloads
+        self.received_at = received_at
+
+
+class Lane:
+    """One endpoint's way into a pool.
+
+    Args:
+        pool: where messages of the same kind are gathered.
+        inlet: the long way.
+        messages: of the tally, see `Tally`; likewise the others.
+    """
+
+    def __init__(
+        self, pool: Pool, inlet: LongWay, messages: memoryview, size_bytes: memoryview, cpu_ns: memoryview
+    ) -> None:
+        self.inlet = inlet
+        self.books = inlet.books
+        self.tray = inlet.books.tray
+        self.waiting = 0
+        """Messages that are gathered, and not dealt with yet."""
+        self.is_alone = False
+        """Whether messages may still wait on the long way."""
+        self._pool = pool
+        self._slot = self.tray.slot
+        self._messages = messages
+        self._bytes = size_bytes
+        self._cpu_ns = cpu_ns
+
+    def take(self, payloads: list[bytes], kind: Kind, received_at: int) -> None:
+        """Take the messages of a read: they are noted, and dealt with soon."""
+        count = len(payloads)
+        size_bytes = size_of(payloads)
+        self._messages[self._slot] += count
+        self._bytes[self._slot] += size_bytes
+        self.tray.note(count, size_bytes)
+        if self._pool.is_off or self.is_alone:
+            self._take_long_way(payloads, kind, received_at)
+        else:
+            self._pool.add(self, payloads, kind, received_at, size_bytes)
+
+    def _take_long_way(self, payloads: list[bytes], kind: Kind, received_at: int) -> None:
+        if self._pool.is_off:
+            self._pool.look()
+            self.is_alone = True
+        self.inlet.hand_on(payloads, kind, received_at)
+        self.is_alone = not self.inlet.is_idle
+
+    def note_cpu(self, nanoseconds: int) -> None:
+        """Note CPU time that the messages have taken."""
+        self._cpu_ns[self._slot] += nanoseconds
+
+    def settle(self) -> None:
+        """Have all that is gathered dealt with."""
+        if self.waiting:
+            self._pool.flush()
+
+
+class Pool:
+    """Gathers messages.
+
+    Args:
+        work: what is done with them.
+        linger_s: how long they may wait; 0: they don't.
+        clock: the loop.
+    """
+
+    def __init__(self, work: Work, linger_s: float, clock: Clock) -> None:
+        self.is_off = False
+        """Whether messages cost so much that each endpoint goes its own way for a while."""
+        self._work = work
+        self._linger_s = linger_s
+        self._clock = clock
+        self._portions: list[Portion] = []
+        self._count = 0
+        self._size = 0
+        self._kind = Kind.TEXT
+        self._timer: Timer | None = None
+        self._until_timed = TIMED_EVERY
+        self._on_again_at = 0.0
+
+    def add(self, lane: Lane, payloads: list[bytes], kind: Kind, received_at: int, size_bytes: int) -> None:
+        """Take what a read has brought."""
+        if kind is not self._kind:
+            self.flush()
+            self._kind = kind
+        self._portions.append(Portion(lane, payloads, received_at))
+        lane.waiting += len(payloads)
+        self._count += len(payloads)
+        self._size += size_bytes
+        if self._size >= FLUSH_BYTES or not self._linger_s:
+            self.flush()
+        elif self._timer is None:
+            self._timer = self._clock.call_later(self._linger_s, self.flush)
+
+    def flush(self) -> None:
+        """Deal with all there is."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        if not self._portions:
+            return
+        portions, self._portions = self._portions, []
+        for portion in portions:
+            portion.lane.waiting = 0
+        count, self._count, self._size = self._count, 0, 0
+        self._until_timed -= count
+        if self._until_timed > 0:
+            self._work.handle(portions, self._kind)
+            return
+        began_ns = thread_time_ns()
+        self._work.handle(portions, self._kind)
+        self._note_cpu(portions, count, thread_time_ns() - began_ns)
+
+    def _note_cpu(self, portions: list[Portion], count: int, used_ns: int) -> None:
+        """Take the CPU time of these messages for that of all since the last time, by endpoint."""
+        since = TIMED_EVERY - self._until_timed
+        self._until_timed = TIMED_EVERY
+        each_ns = used_ns // count
+        for portion in portions:
+            portion.lane.note_cpu(each_ns * since * len(portion.payloads) // count)
+        if each_ns >= SLOW_NS:
+            self.is_off = True
+            self._on_again_at = self._clock.time() + ALONE_S
+
+    def look(self) -> None:
+        """Gather again, if it is time."""
+        if self._clock.time() >= self._on_again_at:
+            self.is_off = False

@@ -1,0 +1,226 @@
+"""What is done with messages that were gathered over many connections: decoded, processed, encoded in one go.
+
+Whatever is out of the ordinary is left to the endpoint's own books, a read at a time: a message that fails, a
+result that can't be encoded, an iterator of results.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Hashable, Iterator, Sequence
+from itertools import chain
+
+import msgspec
+
+from scaleout.core.frames import Kind
+from scaleout.worker.books import MAX_RESULTS_BYTES, Failure, single_results
+from scaleout.worker.decoding import Decode, Decoder, Read, json_decoder
+from scaleout.worker.encoding import Lines, encode_lines, wrap_each
+from scaleout.worker.lane import Clock, Pool, Portion
+from scaleout.worker.outbox import Outbox
+from scaleout.worker.pipeline import BAD_MESSAGE, Wish, attempt_next, undecodable
+
+TURN_S = 0.05
+"""How long the messages of a pool may keep the loop, give or take a step; the rest go the long way."""
+LONGEST_STEP = 256
+"""Messages between two looks at the clock; a function that turns slow all at once is noticed after so many."""
+SHORTEST_STEP = 8
+STEP_S = 0.01
+"""What a step should take at the most."""
+
+Function = Callable[[object], object]
+
+
+class PooledWork:
+    """Decodes, calls a plain function for each message, and encodes.
+
+    Args:
+        decoder: how to decode.
+        function: None: the messages are the results.
+        outbox: the worker's.
+        envelope: whether results are to be in one.
+        clock: the loop.
+    """
+
+    def __init__(
+        self, decoder: Decoder, function: Function | None, outbox: Outbox, envelope: bool, clock: Clock
+    ) -> None:
+        self._decoder = decoder
+        self._function = function
+        self._outbox = outbox
+        self._envelope = envelope
+        self._clock = clock
+        self._step = SHORTEST_STEP
+
+    def handle(self, portions: list[Portion], kind: Kind) -> None:
+        """Deal with them, in order."""
+        payloads = portions[0].payloads
+        if len(portions) > 1:
+            payloads = [*chain.from_iterable([portion.payloads for portion in portions])]
+        outcomes = self.attempt(Read(payloads, kind, portions[0].received_at))
+        late: list[Portion] = []
+        if len(outcomes) < len(payloads):
+            portions, late = _split(portions, len(outcomes))
+        self._deliver(portions, kind, outcomes)
+        for portion in late:
+            portion.lane.is_alone = True
+            portion.lane.inlet.hand_on(portion.payloads, kind, portion.received_at)
+
+    def attempt(self, read: Read) -> Sequence[object]:
+        """What the messages come to, one after the other, as far as there is time."""
+        payloads = read.payloads
+        decode, function = self._decoder(read), self._function
+        if decode is None and function is None:
+            return payloads
+        items: Iterator[object] = iter(payloads)
+        if function is None:
+            assert decode is not None
+            call: Callable[..., object] = decode
+        else:
+            call = function
+            if decode is not None:
+                items = map(decode, payloads)
+        outcomes: list[object] = []
+
+        def fail(exc: BaseException) -> Failure:
+            return _failure(decode, payloads[len(outcomes)], exc)
+
+        now = self._clock.time()
+        ends_at = now + TURN_S
+        while len(outcomes) < len(payloads) and now < ends_at:
+            step = min(self._step, len(payloads) - len(outcomes))
+            attempt_next(call, items, step, outcomes, fail=fail)
+            before, now = now, self._clock.time()
+            if now - before > STEP_S:
+                self._step = SHORTEST_STEP
+            elif step == self._step < LONGEST_STEP:
+                self._step *= 2
+        return outcomes
+
+    def _deliver(self, portions: list[Portion], kind: Kind, outcomes: Sequence[object]) -> None:
+        results = single_results(outcomes)
+        lines = b""
+        if results is not None:
+            try:
+                lines = encode_lines(results)
+            except Exception:  # one of them can't be encoded: its endpoint's books find it
+                results = None
+        if results is None or len(lines) > MAX_RESULTS_BYTES:
+            deliver_apart(portions, kind, outcomes)
+            return
+        counts = [len(portion.payloads) for portion in portions]
+        if len(results) < len(outcomes):
+            counts = _count_results(counts, outcomes)
+        self.put(portions, counts, lines)
+
+    def put(self, portions: list[Portion], counts: list[int], lines: bytes) -> None:
+        """Hand lines to the outbox, so many of each portion."""
+        for portion, count in zip(portions, counts, strict=True):
+            portion.lane.tray.settle(len(portion.payloads), count)
+        parts: Lines = (lines,)
+        if self._envelope:
+            if len(portions) == 1:
+                parts = portions[0].lane.books.wrap(lines, portions[0].received_at)
+            else:
+                heads = [portion.lane.books.head for portion in portions]
+                times = [portion.received_at for portion in portions]
+                parts = (wrap_each(lines, heads, times, counts),)
+        self._outbox.put_together([portion.lane.tray for portion in portions], parts)
+
+
+class PooledPassThrough(PooledWork):
+    """Checks that the messages are JSON, and passes them on byte for byte."""
+
+    def __init__(self, outbox: Outbox, envelope: bool, clock: Clock) -> None:
+        super().__init__(json_decoder(msgspec.Raw), None, outbox, envelope, clock)
+
+    def handle(self, portions: list[Portion], kind: Kind) -> None:
+        """Pass them on; where one is no JSON, or of several lines, each endpoint sees to its own."""
+        payloads = portions[0].payloads
+        if len(portions) > 1:
+            payloads = [*chain.from_iterable([portion.payloads for portion in portions])]
+        decode = self._decoder(Read(payloads, kind, 0))
+        assert decode is not None
+        lines = b"\n".join(payloads) + b"\n"
+        is_fine = lines.count(b"\n") == len(payloads) and b"\r" not in lines
+        if is_fine:
+            try:
+                deque(map(decode, payloads), maxlen=0)
+            except BAD_MESSAGE:
+                is_fine = False
+        if is_fine:
+            self.put(portions, [len(portion.payloads) for portion in portions], lines)
+            return
+        for portion in portions:
+            portion.lane.inlet.hand_on(portion.payloads, kind, portion.received_at)
+
+
+def _failure(decode: Decode | None, payload: bytes, exc: BaseException) -> Failure:
+    """Tell a message that can't be decoded from one that the function doesn't take."""
+    if decode is not None:
+        try:
+            decode(payload)
+        except BaseException as bad:
+            return undecodable(bad)
+    return Failure(exc)
+
+
+def _split(portions: list[Portion], done: int) -> tuple[list[Portion], list[Portion]]:
+    """The portions of the first so many messages, and those of the others."""
+    before: list[Portion] = []
+    after: list[Portion] = []
+    for portion in portions:
+        payloads = portion.payloads
+        if done:
+            before.append(Portion(portion.lane, payloads[:done], portion.received_at))
+        if done < len(payloads):
+            after.append(Portion(portion.lane, payloads[done:], portion.received_at))
+        done = max(0, done - len(payloads))
+    return before, after
+
+
+def _count_results(counts: list[int], outcomes: Sequence[object]) -> list[int]:
+    """How many results each portion has, where some outcomes are None."""
+    found = []
+    start = 0
+    for count in counts:
+        found.append(count - outcomes[start : start + count].count(None))
+        start += count
+    return found
+
+
+def deliver_apart(portions: list[Portion], kind: Kind, outcomes: Sequence[object]) -> None:
+    """Have each endpoint's books take its own outcomes."""
+    start = 0
+    for portion in portions:
+        payloads = portion.payloads
+        read = Read(payloads, kind, portion.received_at)
+        portion.lane.books.deliver(read, payloads, outcomes[start : start + len(payloads)])
+        start += len(payloads)
+
+
+class Pools:
+    """The pools of a worker, by what the messages in them want.
+
+    Args:
+        outbox: the worker's.
+        clock: the loop.
+    """
+
+    def __init__(self, outbox: Outbox, clock: Clock) -> None:
+        self._outbox = outbox
+        self._clock = clock
+        self._pools: dict[Hashable, Pool] = {}
+
+    def find(self, wish: Wish, envelope: bool, linger_s: float) -> Pool:
+        """The pool for messages that want that."""
+        key = (wish.key, envelope, linger_s)
+        pool = self._pools.get(key)
+        if pool is None:
+            work = (
+                PooledPassThrough(self._outbox, envelope, self._clock)
+                if wish.decoder is None
+                else PooledWork(wish.decoder, wish.function, self._outbox, envelope, self._clock)
+            )
+            pool = self._pools[key] = Pool(work, linger_s, self._clock)
+        return pool
