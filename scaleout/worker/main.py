@@ -82,6 +82,9 @@ class Worker:
         self._permits = Permits(self.report)
         self._means = Means(Dialer(), self._permits, Random())
         self._assigned: dict[int, Assigned] = {}
+        self._looks: dict[int, int] = {}
+        """By slot, after how many heartbeats it is to be looked at again."""
+        self._rounds: Rounds
         self._moves = Moves(self.report, self._release)
         self._helped_before_s = 0.0
         """CPU seconds of processes that helped with them."""
@@ -124,6 +127,7 @@ class Worker:
         self._permits.limit(setup.budgeted)
         self.report(Ready())
         async with asyncio.TaskGroup() as self._tasks:
+            self._rounds = Rounds(setup.heartbeat_interval)
             beating = self._tasks.create_task(self._beat(setup.heartbeat_interval))
             while (command := await self._commands.get()) is not None and not isinstance(command, Stop):
                 await self._obey(command)
@@ -200,17 +204,14 @@ class Worker:
         return time.process_time() + self._helped_before_s + helped_s
 
     async def _beat(self, interval_s: float) -> None:
-        loop = asyncio.get_running_loop()
-        rounds = Rounds(interval_s)
+        loop, rounds = asyncio.get_running_loop(), self._rounds
         while True:
             due = loop.time() + interval_s
             await asyncio.sleep(interval_s)
             lag = max(0.0, loop.time() - due)
             rounds.beat(lag)
-            for slot, each in self._assigned.items():
-                beats = rounds.beats_in(each.feed.look_every_s)
-                if rounds.is_due(slot, beats):
-                    each.feed.look(loop.time(), rounds.lag_s(beats))
+            for slot in rounds.due(self._looks):
+                self._assigned[slot].feed.look(loop.time(), rounds.lag_s(self._looks[slot]))
             self._outbox.post_all()
             own_cpu_s = time.process_time()
             self.report(Heartbeat(lag, self._cpu_s, self._outbox.backlog_bytes, own_cpu_s))
@@ -267,6 +268,7 @@ class Worker:
 
     def _begin(self, assigned: Assigned) -> None:
         self._assigned[assigned.slot] = assigned
+        self._looks[assigned.slot] = self._rounds.beats_in(assigned.feed.look_every_s)
         assigned.begin(self._tasks)
 
     def _tell(self, assignment: Assignment, exc: ProcessorError) -> str:
@@ -282,6 +284,7 @@ class Worker:
 
     def _release(self, slot: int) -> None:
         """Let an endpoint go, in the background."""
+        self._looks.pop(slot, None)
         assigned = self._assigned.pop(slot, None)
         if assigned is None:
             self._outbox.put_released(slot)

@@ -6,6 +6,7 @@ Thousands of idle endpoints, all looked at with each heartbeat, would hold up th
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Mapping
 
 MOST = 60
 """Heartbeats between two looks, at the most."""
@@ -32,9 +33,14 @@ class Rounds:
         """How many heartbeats there are from one look to the next, for looks that are so far apart."""
         return max(1, min(MOST, int(time_s / self._interval_s)))
 
-    def is_due(self, slot: int, beats: int) -> bool:
-        """Whether an endpoint's turn to be looked at is with this heartbeat."""
-        return (self._count + slot) % beats == 0
+    def due(self, endpoints: Mapping[int, int]) -> list[int]:
+        """The slots whose turn to be looked at is with this heartbeat.
+
+        Args:
+            endpoints: for each slot, after how many heartbeats it is to be looked at again.
+        """
+        count = self._count
+        return [slot for slot, beats in endpoints.items() if (count + slot) % beats == 0]
 
     def lag_s(self, beats: int) -> float:
         """How late the loop was at the worst since the look before, over so many heartbeats."""

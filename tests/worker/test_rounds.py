@@ -12,7 +12,7 @@ def test_each_endpoint_has_its_turn_once_in_so_many_heartbeats(beats: int) -> No
     per_beat = []
     for _ in range(beats):
         rounds.beat(0.0)
-        due = [slot for slot in turns if rounds.is_due(slot, beats)]
+        due = rounds.due(dict.fromkeys(turns, beats))
         per_beat.append(len(due))
         for slot in due:
             turns[slot] += 1
