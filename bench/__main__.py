@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NoReturn
 
-from bench import moving, reconnect, report
+from bench import moving, reconnect, report, standalone
 from bench.cases import CASES
 from bench.days import command as days
 from bench.measure import BenchError, choose_cores, describe_cores, measure
@@ -18,7 +18,9 @@ from scaleout.errors import SimulatorError
 
 RESULTS = Path(__file__).parent / "results"
 PEERS = ("picows",)
-ALL = [*CASES, reconnect.NAME, moving.NAME]
+STANDALONE: list[standalone.Case] = [reconnect, moving]
+"""Modules that measure something of their own, rather than sides beside each other; run after the others."""
+ALL = [*CASES, *(module.NAME for module in STANDALONE)]
 
 ROUNDS, SECONDS = 5, 6.0
 QUICK_ROUNDS, QUICK_SECONDS = 3, 2.0
@@ -48,13 +50,10 @@ def main(argv: Sequence[str] | None = None) -> NoReturn:
             for name in names
             if name in CASES
         ]
-        if reconnect.NAME in names:
-            count = reconnect.QUICK_COUNT if arguments.quick else reconnect.COUNT
-            path = reconnect.run(rounds, count, arguments.results, _tell)
-            print(f"bench: wrote {path}", file=sys.stderr)
-        if moving.NAME in names:
-            path = moving.run(rounds, seconds, arguments.results, _tell)
-            print(f"bench: wrote {path}", file=sys.stderr)
+        for module in STANDALONE:
+            if module.NAME in names:
+                path = module.run(rounds, seconds, arguments.results, _tell)
+                print(f"bench: wrote {path}", file=sys.stderr)
     except (BenchError, SimulatorError) as error:
         print(f"bench: {error}", file=sys.stderr)
         sys.exit(1)
