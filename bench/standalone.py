@@ -4,16 +4,31 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
+
+from bench.report import Origin
 
 
-class Case(Protocol):
-    """A module; `bench.__main__` lists them."""
+class Table(Protocol):
+    """A module whose result file can be shown as a table."""
 
     @property
     def NAME(self) -> str:
         """What it is called on the command line; its result file is `NAME.json`."""
         ...
+
+    @property
+    def Report(self) -> type[Origin]:
+        """What is in the result file."""
+        ...
+
+    def markdown(self, result: Any, /) -> str:
+        """A `Report` as a table with a few lines around it."""
+        ...
+
+
+class Case(Table, Protocol):
+    """A module that measures something; `bench.__main__` lists them."""
 
     def run(self, rounds: int, seconds: float, directory: Path, progress: Callable[[str], None], /) -> Path:
         """Measure, print a Markdown table, and write the result file.

@@ -21,6 +21,18 @@ BATCH_MESSAGES = 512
 """How many lines are written at once."""
 
 
+HIGH_WATER, LOW_WATER = 1_000, 250
+"""Calls of an awaited processor under way above which a connection is held back, and below which it goes on."""
+
+
+class Gate:
+    """Holds a connection back; a library whose receiving is awaited needs no such thing."""
+
+    def __init__(self) -> None:
+        self.close: Callable[[], None] = lambda: None
+        self.open: Callable[[], None] = lambda: None
+
+
 class Job(NamedTuple):
     """One connection's."""
 
@@ -29,6 +41,8 @@ class Job(NamedTuple):
     tally: Callable[[], Tally]
     finish: Callable[[], None]
     """Called when no more will come."""
+    gate: Gate | None = None
+    """Where it may be too much for the job."""
 
 
 def make_job(task: Task, index: int, output: BinaryIO | None = None) -> Job:
@@ -70,11 +84,14 @@ def awaiting(processor: Callable[[Any], Any], wanted: Any) -> Job:
     buffer = bytearray(1024)
     messages = output_bytes = 0
     pending: deque[asyncio.Task[Any]] = deque()
+    gate = Gate()
 
     def take(payload: bytes) -> None:
         task = create_task(processor(decode(payload)))
         pending.append(task)
         task.add_done_callback(reap)
+        if len(pending) == HIGH_WATER:
+            gate.close()
 
     def reap(_: asyncio.Task[Any]) -> None:
         nonlocal messages, output_bytes
@@ -82,13 +99,15 @@ def awaiting(processor: Callable[[Any], Any], wanted: Any) -> Job:
             encode_into(pending.popleft().result(), buffer)
             output_bytes += len(buffer)
             messages += 1
+            if len(pending) == LOW_WATER:
+                gate.open()
 
     def finish() -> None:
         for task in pending:
             task.cancel()
         pending.clear()
 
-    return Job(take, lambda: Tally(messages, output_bytes, bytes(buffer)), finish)
+    return Job(take, lambda: Tally(messages, output_bytes, bytes(buffer)), finish, gate)
 
 
 def passing(name: str, output: BinaryIO) -> Job:

@@ -26,6 +26,9 @@ class Listener(WSListener):
 async def connect(task: Task, job: Job) -> Leave:
     """Open a connection."""
     transport, _ = await ws_connect(lambda: Listener(job), task.uri, ssl_context=client_context(task))
+    if job.gate is not None:
+        job.gate.close = transport.underlying_transport.pause_reading
+        job.gate.open = transport.underlying_transport.resume_reading
 
     def leave() -> None:
         transport.underlying_transport.abort()
