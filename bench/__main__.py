@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from bench import moving, page, reconnect, report, standalone
-from bench.cases import CASES, Case
+from bench.cases import CASES, Case, quick
 from bench.days import command as days
 from bench.days import report as days_report
 from bench.errors import BenchError
@@ -25,7 +25,7 @@ ALL = [*CASES, *(module.NAME for module in STANDALONE)]
 HEADLINES = [name for name in ALL if name not in CASES or CASES[name].is_headline]
 
 ROUNDS, SECONDS = 5, 6.0
-QUICK_ROUNDS, QUICK_SECONDS = 2, 0.6
+QUICK_ROUNDS, QUICK_SECONDS = 1, 0.6
 
 
 def main(argv: Sequence[str] | None = None) -> NoReturn:
@@ -39,7 +39,10 @@ def main(argv: Sequence[str] | None = None) -> NoReturn:
     seconds = arguments.seconds or (QUICK_SECONDS if arguments.quick else SECONDS)
     names = list(dict.fromkeys(arguments.cases)) or (HEADLINES if arguments.quick else ALL)
     try:
-        doubtful = [_run(CASES[name], rounds, seconds, arguments.results) for name in names if name in CASES]
+        doubtful = [
+            _run(quick(case) if arguments.quick else case, rounds, seconds, arguments.results)
+            for case in (CASES[name] for name in names if name in CASES)
+        ]
         for module in STANDALONE:
             if module.NAME in names:
                 path = module.run(rounds, seconds, arguments.results, _tell)
@@ -92,7 +95,11 @@ def _parser() -> argparse.ArgumentParser:
         allow_abbrev=False,
     )
     parser.add_argument("cases", nargs="*", choices=[[], *ALL], metavar="CASE", help="default: all of them")
-    parser.add_argument("--quick", action="store_true", help="few short rounds: a look, not a figure")
+    parser.add_argument(
+        "--quick",
+        action="store_true",
+        help="one short round of the main cases and sides: a look, not a figure",
+    )
     parser.add_argument("--rounds", type=at_least(1), help=f"default {ROUNDS}, quick {QUICK_ROUNDS}")
     parser.add_argument(
         "--seconds",

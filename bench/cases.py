@@ -27,6 +27,8 @@ class Side(Struct, frozen=True):
     """Where it is not the case's."""
     processor: str | None = None
     """MODULE:FUNCTION, where it is not the case's."""
+    is_quick: bool = True
+    """Whether a quick run has it in every case; the first case has all sides all the same."""
 
 
 class Case(Struct, frozen=True):
@@ -54,11 +56,14 @@ UNCOMPILED = replace(
 )
 PICOWS = Side("picows", "picows + msgspec", "picows_msgspec")
 WEBSOCKETS = Side("websockets", "websockets + msgspec", "websockets_msgspec")
-AIOHTTP = Side("aiohttp", "aiohttp + msgspec", "aiohttp_msgspec")
+AIOHTTP = Side("aiohttp", "aiohttp + msgspec", "aiohttp_msgspec", is_quick=False)
 WEBSOCKET_CLIENT = Side(
-    "websocket_client", "websocket-client + orjson, a thread a connection", "websocket_client_orjson"
+    "websocket_client",
+    "websocket-client + orjson, a thread a connection",
+    "websocket_client_orjson",
+    is_quick=False,
 )
-NODE = Side("node_ws", "Node, ws", "node_ws")
+NODE = Side("node_ws", "Node, ws", "node_ws", is_quick=False)
 
 FEW = (SCALEOUT, PICOWS, WEBSOCKETS)
 PYTHON = (SCALEOUT, PICOWS, AIOHTTP, WEBSOCKETS)
@@ -181,3 +186,10 @@ CASES: dict[str, Case] = {
     for case in group()
 }
 """By name, in the order in which they run."""
+
+
+def quick(case: Case) -> Case:
+    """A case with the sides that a quick run has."""
+    if case.name == next(iter(CASES)):
+        return case
+    return replace(case, sides=tuple(side for side in case.sides if side.is_quick))

@@ -6,13 +6,14 @@ message of a connection can be told without asking the generator.
 
 from __future__ import annotations
 
+import functools
 import os
 from pathlib import Path
 from typing import Literal
 
 from msgspec import Struct
 
-from scaleout.simulator.dialects import TRADE_BYTES, trade_message
+from scaleout.simulator.dialects import TRADE_BYTES, TRADE_CYCLE, trade_parts
 from scaleout.simulator.recording import load_recording
 
 FEEDS_VARIABLE = "SCALEOUT_FEEDS"
@@ -53,7 +54,11 @@ def messages(feed: Feed) -> list[bytes]:
     """
     if feed.recording is not None:
         return list(load_recording(_recordings() / f"{feed.recording}.jsonl.gz").messages)
-    return [trade_message(0, number, feed.message_bytes) for number in range(feed.cycle_messages)]
+    parts = functools.cache(trade_parts)
+    return [
+        b"%d".join(parts(0, number % TRADE_CYCLE, len(str(number)), feed.message_bytes)) % number
+        for number in range(feed.cycle_messages)
+    ]
 
 
 def missing_recording(feed: Feed) -> str | None:

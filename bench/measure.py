@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import subprocess
 import sys
@@ -19,7 +20,7 @@ SATURATED = 0.95
 """A process that uses so much of its core can't do more."""
 TIMEOUT_S = 180.0
 """Beyond the time of receiving: start, check of the output, end."""
-WARM_UP_S, SHORT_WARM_UP_S = 1.0, 0.4
+WARM_UP_S, SHORT_WARM_UP_S = 1.0, 0.3
 """How long a side receives before it is measured: by then it has come into its stride."""
 
 
@@ -59,31 +60,31 @@ def describe_cores(cores: Cores | None) -> str:
     )
 
 
-def run_side(side: Side, case: Case, seconds: float, cores: Cores | None) -> SideResult:
-    """Run one side in a process of its own, with a generator of its own.
+def run_side(
+    side: Side, case: Case, generator: GeneratorProcess, seconds: float, cores: Cores | None
+) -> SideResult:
+    """Run one side in a process of its own.
 
     Raises:
         BenchError: it failed; its standard error has been passed on.
     """
-    feed = side.feed if side.feed is not None else case.feed
-    with GeneratorProcess(feed, cores.generator if cores is not None else None) as generator:
-        task = Task(
-            uri=generator.uri,
-            feed=feed,
-            kind=case.kind,
-            processor=side.processor if side.processor is not None else case.processor,
-            reference=case.reference,
-            warm_up_s=WARM_UP_S if seconds > SHORT_WARM_UP_S + WARM_UP_S else SHORT_WARM_UP_S,
-            seconds=seconds,
-            generator_pid=generator.pid,
-            ca_file=generator.ca_file,
-            core=cores.side if cores is not None else None,
-        )
-        command = [sys.executable, "-m", f"bench.sides.{side.program}"]
-        environment = os.environ | side.environment
-        said = output_of(
-            side.name, command, seconds + TIMEOUT_S, told=msgspec.json.encode(task), environment=environment
-        )
+    task = Task(
+        uri=generator.uri,
+        feed=generator.feed,
+        kind=case.kind,
+        processor=side.processor if side.processor is not None else case.processor,
+        reference=case.reference,
+        warm_up_s=WARM_UP_S if seconds > WARM_UP_S else SHORT_WARM_UP_S,
+        seconds=seconds,
+        generator_pid=generator.pid,
+        ca_file=generator.ca_file,
+        core=cores.side if cores is not None else None,
+    )
+    command = [sys.executable, "-m", f"bench.sides.{side.program}"]
+    environment = os.environ | side.environment
+    said = output_of(
+        side.name, command, seconds + TIMEOUT_S, told=msgspec.json.encode(task), environment=environment
+    )
     return msgspec.json.decode(said, type=SideResult)
 
 
@@ -129,14 +130,20 @@ def measure(
     Raises:
         BenchError: a side failed.
     """
-    measured = []
-    for number in range(rounds):
-        results: dict[str, SideResult] = {}
-        for side in sides if number % 2 == 0 else reversed(sides):
-            result = results[side.name] = run_side(side, case, seconds, cores)
-            progress(
-                f"{case.name} {number + 1}/{rounds} {side.name}: "
-                f"{result.messages_per_cpu_s:,.0f} messages per CPU-second"
-            )
-        measured.append(Round(results))
-    return measured
+    feeds = dict.fromkeys(side.feed or case.feed for side in sides)
+    with contextlib.ExitStack() as stack:
+        core = cores.generator if cores is not None else None
+        generators = {feed: stack.enter_context(GeneratorProcess(feed, core)) for feed in feeds}
+        measured = []
+        for number in range(rounds):
+            in_turn = sides if number % 2 == 0 else sides[::-1]
+            results: dict[str, SideResult] = {}
+            for side in in_turn:
+                generator = generators[side.feed or case.feed]
+                result = results[side.name] = run_side(side, case, generator, seconds, cores)
+                progress(
+                    f"{case.name} {number + 1}/{rounds} {side.name}: "
+                    f"{result.messages_per_cpu_s:,.0f} messages per CPU-second"
+                )
+            measured.append(Round(results))
+        return measured

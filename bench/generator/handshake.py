@@ -39,7 +39,7 @@ def _request(connection: socket.socket) -> bytes:
     request = b""
     while not request.endswith(b"\r\n\r\n"):
         received = connection.recv(4096)
-        if not received or len(request) > MAX_REQUEST_BYTES:
+        if not received or len(request) + len(received) > MAX_REQUEST_BYTES:
             raise ConnectionError("the client sent no whole request")
         request += received
     return request

@@ -18,7 +18,7 @@ from scaleout.simulator.certificates import make_certificates
 
 
 class GeneratorProcess:
-    """Serves a feed to as many clients as it has connections: `with GeneratorProcess(feed, core) as generator`.
+    """Serves a feed to one side after the other: `with GeneratorProcess(feed, core) as generator`.
 
     Args:
         feed: what to send.

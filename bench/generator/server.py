@@ -1,4 +1,4 @@
-"""Takes all connections of a feed, and begins to send when the last one is there."""
+"""Takes as many connections as a feed has, and begins to send when the last one is there; then the next ones."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import socket
 import ssl
 import threading
 import time
+from collections.abc import Callable
 
 from msgspec import Struct
 
@@ -52,14 +53,15 @@ class Server:
         self.port: int = self._listener.getsockname()[1]
 
     def serve(self) -> None:
-        """Accept and send for ever."""
-        connections = [self._accept() for _ in range(self._feed.connections)]
-        if self._feed.rate:
-            _send_paced(connections, self._frames.loop, self._feed.rate)
-            return
+        """Take a side's connections, begin to send, and wait for the next side's, for ever."""
         lead, loop = frames.blocks(self._frames.lead), frames.blocks(self._frames.loop)
-        for connection in connections:
-            threading.Thread(target=_send_saturated, args=(connection, lead, loop), daemon=True).start()
+        while True:
+            connections = [self._accept() for _ in range(self._feed.connections)]
+            if self._feed.rate:
+                _start(_send_paced, connections, self._frames.loop, self._feed.rate)
+                continue
+            for connection in connections:
+                _start(_send_saturated, connection, lead, loop)
 
     def _accept(self) -> socket.socket:
         """The next client that comes through its handshake."""
@@ -74,6 +76,10 @@ class Server:
                 connection.close()
             else:
                 return connection
+
+
+def _start(send: Callable[..., None], *arguments: object) -> None:
+    threading.Thread(target=send, args=arguments, daemon=True).start()
 
 
 def _send_saturated(connection: socket.socket, lead: list[bytes], loop: list[bytes]) -> None:

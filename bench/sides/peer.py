@@ -12,7 +12,7 @@ from typing import BinaryIO, NamedTuple
 
 import uvloop
 
-from bench.sides.expectation import Output, Tally, check_tallies, expected_results
+from bench.sides.expectation import Expectation, Output, Tally, check_tallies
 from bench.sides.jobs import Job, make_job
 from bench.sides.meter import Meter
 from bench.sides.result import SideResult, Task, Usage, own_peak_rss_bytes
@@ -79,10 +79,10 @@ def _messages(jobs: Sequence[Job]) -> int:
 
 def check(task: Task, tallies: Sequence[Tally], path: Path | None) -> list[str]:
     """What is wrong with what was counted or, where there is a file, written."""
-    expected = expected_results(task)
+    expectation = Expectation(task)
     if path is None:
-        return check_tallies(tallies, expected)
-    output = Output(expected)
+        return check_tallies(tallies, expectation)
+    output = Output(expectation.cycle())
     output.read(path)
     counted = sum(tally.messages for tally in tallies)
     if counted != output.lines:

@@ -19,7 +19,7 @@ import msgspec
 
 from bench import processes
 from bench.errors import BenchError
-from bench.sides.expectation import Output, expected_results, lines_between
+from bench.sides.expectation import Expectation, Output, lines_between
 from bench.sides.meter import Meter
 from bench.sides.peer import SPOOL_DIRECTORY
 from bench.sides.result import SideResult, Task, Usage, main
@@ -144,7 +144,7 @@ def _look(task: Task, pid: int, output: Path) -> Window:
 
 def _check(task: Task, path: Path, summary_file: Path) -> list[str]:
     summary = msgspec.json.decode(summary_file.read_bytes(), type=Summary)
-    output = Output(expected_results(task))
+    output = Output(Expectation(task).cycle())
     output.read(path)
     faults = output.faults
     if not summary.balanced:
