@@ -32,6 +32,7 @@ def write(directory: Path, others: Sequence[standalone.Table]) -> Path:
         directory: of the result files.
         others: cases that aren't comparisons, in order.
     """
+    directory.mkdir(parents=True, exist_ok=True)
     reports = list(_reports(directory))
     parts = [
         "# Results",

@@ -20,6 +20,8 @@ from bench.sides import node_ws
 from bench.sides.result import SideResult
 
 PACKAGES = ("scaleout", "msgspec", "uvloop", "websockets", "picows", "aiohttp", "orjson", "websocket-client")
+CROWDED = 1.1
+"""So many messages in a read, of those that are sent one at a time, are too many."""
 
 
 class Spread(msgspec.Struct, frozen=True):
@@ -110,6 +112,17 @@ def warnings(rounds: Sequence[Round]) -> list[str]:
     return found
 
 
+def crowded(rounds: Sequence[Round]) -> list[str]:
+    """A warning where messages that were sent one at a time were read several at a time."""
+    found = [each.results[OURS].messages_per_read for each in rounds]
+    most = max((messages for messages in found if messages is not None), default=1.0)
+    if most <= CROWDED:
+        return []
+    return [
+        f"{OURS} read {most:.2f} messages at a time in some round: it was behind, and a backlog costs less to read."
+    ]
+
+
 def origin(case: str, title: str, pinning: str) -> Origin:
     """Where figures that are measured now come from."""
     date = datetime.now(UTC).isoformat(timespec="seconds")
@@ -125,7 +138,7 @@ def make_report(
         seconds=seconds,
         labels={side.name: side.label for side in sides},
         figures={side.name: figures(rounds)[side.name] for side in sides},
-        warnings=[*warnings(rounds), *left_out],
+        warnings=[*warnings(rounds), *(crowded(rounds) if case.feed.rate else []), *left_out],
         rounds=rounds,
     )
 

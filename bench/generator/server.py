@@ -87,15 +87,19 @@ def _send_saturated(connection: socket.socket, lead: list[bytes], loop: list[byt
     with contextlib.suppress(OSError), connection:
         for block in itertools.chain(lead, itertools.cycle(loop)):
             connection.sendall(block)
-            if _is_closing(connection):
+            if _has_said_something(connection) and _is_closing(connection):
                 connection.sendall(_CLOSE_FRAME)
                 return
 
 
+def _has_said_something(connection: socket.socket) -> bool:
+    poller = select.poll()
+    poller.register(connection, select.POLLIN)
+    return bool(poller.poll(0))
+
+
 def _is_closing(connection: socket.socket) -> bool:
-    """Whether the client has closed; what else it may have said, such as a ping, is passed over."""
-    if not select.select([connection], [], [], 0)[0]:
-        return False
+    """Whether the client has closed, or is gone; what else it may have said, such as a ping, is passed over."""
     received = connection.recv(4096)
     return not received or received[0] & 0x0F == _CLOSE
 

@@ -93,6 +93,9 @@ class Output:
         self.lines = 0
         self.bytes = 0
         self._expected = [msgspec.Raw(result) for result in expected]
+        self.reads = 0
+        """How often something was read from a connection: a line with another time than its endpoint's last."""
+        self._read_at: dict[str, int] = {}
         self._places: dict[str, int] = {}
         self._decoder = msgspec.json.Decoder(Line)
 
@@ -114,7 +117,11 @@ class Output:
 
     def _take(self, lines: Sequence[Line]) -> None:
         places, expected, cycle = self._places, self._expected, len(self._expected)
+        read_at = self._read_at
         for line in lines:
+            if read_at.get(line.endpoint) != line.received_at:
+                read_at[line.endpoint] = line.received_at
+                self.reads += 1
             place = places.get(line.endpoint, 0)
             if line.data != expected[place]:
                 if len(self.faults) < MANY_FAULTS:

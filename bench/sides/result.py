@@ -11,6 +11,7 @@ from typing import Literal
 import msgspec
 
 from bench.feed import Feed
+from bench.limits import raise_file_limit
 
 Kind = Literal["each", "async", "pass"]
 """Process message by message; await the processor, many at once; or check that it is JSON and write it down."""
@@ -57,6 +58,8 @@ class SideResult(msgspec.Struct, frozen=True):
     """Of all its processes; None where the system doesn't say."""
     faults: list[str]
     """What is wrong with its output, or its count; empty where nothing is."""
+    messages_per_read: float | None = None
+    """How many came at once, where the output tells."""
 
     @property
     def messages_per_cpu_s(self) -> float:
@@ -91,4 +94,5 @@ def main(measure: Callable[[Task], SideResult]) -> None:
     task = msgspec.json.decode(sys.stdin.buffer.read(), type=Task)
     if task.core is not None:
         os.sched_setaffinity(0, {task.core})
+    raise_file_limit()
     print(msgspec.json.encode(measure(task)).decode())

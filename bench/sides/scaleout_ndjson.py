@@ -65,12 +65,15 @@ def measure(task: Task) -> SideResult:
             _await_live(process, Control(directory / "run.sock"), task.feed.connections)
             time.sleep(task.warm_up_s)
             window = _look(task, process.pid, output)
+        written = Output(Expectation(task).cycle())
+        written.read(output)
         return SideResult(
             messages=lines_between(output, window.start, window.stop),
             usage=window.usage,
             output_bytes=output.stat().st_size,
             peak_rss_bytes=window.peak_rss_bytes,
-            faults=_check(task, output, directory / "summary.json"),
+            faults=find_faults(task, written, directory / "summary.json"),
+            messages_per_read=written.lines / written.reads if written.reads else None,
         )
 
 
@@ -142,11 +145,10 @@ def _look(task: Task, pid: int, output: Path) -> Window:
     return Window(usage, start, stop, sum(processes.peak_rss_bytes(pid).values()) or None)
 
 
-def _check(task: Task, path: Path, summary_file: Path) -> list[str]:
+def find_faults(task: Task, output: Output, summary_file: Path) -> list[str]:
+    """What is wrong with a run's output, and with its books."""
     summary = msgspec.json.decode(summary_file.read_bytes(), type=Summary)
-    output = Output(Expectation(task).cycle())
-    output.read(path)
-    faults = output.faults
+    faults = list(output.faults)
     if not summary.balanced:
         faults.append("the ledger is not balanced")
     if not summary.totals.received == summary.totals.delivered == output.lines:

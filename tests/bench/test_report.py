@@ -86,3 +86,13 @@ def test_the_file_holds_all_rounds(tmp_path: Path) -> None:
     kept = msgspec.json.decode(path.read_bytes(), type=report.Report)
     assert kept.rounds == rounds
     assert kept.date and kept.machine and kept.versions["msgspec"]
+
+
+def test_paced_messages_that_come_several_at_once_are_warned_of() -> None:
+    def paced(messages_per_read: float | None) -> Round:
+        ours = msgspec.structs.replace(result(1), messages_per_read=messages_per_read)
+        return Round({OURS: ours})
+
+    assert report.crowded([paced(1.02), paced(None)]) == []
+    (warning,) = report.crowded([paced(1.0), paced(1.5)])
+    assert warning.startswith("scaleout read 1.50 messages at a time in some round: ")

@@ -72,7 +72,7 @@ def test_each_endpoint_has_all_results_in_order_over_and_over(tmp_path: Path) ->
     results = [("a", 0), ("b", 0), ("a", 1), ("a", 2), ("b", 1), ("a", 3), ("a", 4), ("a", 0), ("a", 1)]
     output = read(write_lines(tmp_path / "output.jsonl", results))
     assert output.faults == []
-    assert (output.lines, output.endpoints) == (9, 2)
+    assert (output.lines, output.endpoints, output.reads) == (9, 2, 9)
 
 
 @pytest.mark.parametrize(
