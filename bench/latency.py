@@ -1,4 +1,4 @@
-"""How long a message takes to the sink: at fixed rates, by the time when it was due, so that nothing is left out."""
+"""How long a message takes to the sink at fixed rates, counted from when it was due: no wait is left out."""
 
 from __future__ import annotations
 
@@ -155,7 +155,9 @@ def warnings(measured: Iterable[Sequence[Turn]]) -> list[str]:
         for turn in turns:
             capacity = turn.capacity
             if capacity.generator_load + capacity.reader_load >= SATURATED:
-                found.append(f"Round {number}, {_name(turn.setting)}: the generator was the limit of capacity.")
+                found.append(
+                    f"Round {number}, {_name(turn.setting)}: the generator was the limit of capacity."
+                )
             found += [
                 f"Round {number}, {_name(turn.setting)}, {load}: 1 % of the sends were more than "
                 f"{latency.generator_late_ms[0]:.1f} ms late."

@@ -6,6 +6,7 @@ import msgspec
 
 from bench.workload import Fill, Trade
 
+
 class TimedTrade(Trade):
     """A trade, and when it was to be sent."""
 

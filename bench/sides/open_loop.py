@@ -55,7 +55,7 @@ class Sent(msgspec.Struct, frozen=True):
 
     messages: int
     late_ms: tuple[float, float]
-    """How late the sends were that were due at a time: 99 % of them no more than the first, none than the second."""
+    """How late the paced sends were: 99 % of them no more than the first, none more than the second."""
     cpu_s: float
     seconds: float
 
@@ -88,9 +88,7 @@ def _flood(seconds: float, connections: Sequence[socket.socket]) -> int:
     return messages
 
 
-def _keep_pace(
-    seconds: float, per_s: float, connections: Sequence[socket.socket]
-) -> tuple[int, list[int]]:
+def _keep_pace(seconds: float, per_s: float, connections: Sequence[socket.socket]) -> tuple[int, list[int]]:
     """Send each message once it is due; the next ones are made ready meanwhile."""
     late_ns = []
     messages = 0
