@@ -151,7 +151,7 @@ def _scaleout(
     (directory / "feeds.json").write_text(json.dumps(config))
     command = [sys.executable, "-m", "scaleout", "feeds.json"]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(Path.cwd()), *sys.path])}
-    with starting_on(cores.side if cores is not None else None):
+    with starting_on((cores.side,) if cores is not None else ()):
         process = subprocess.Popen(command, cwd=directory, env=environment)
     with process:
         try:

@@ -3,26 +3,31 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 
 @contextmanager
-def starting_on(core: int | None) -> Iterator[None]:
-    """What is started meanwhile runs on that core alone; None: wherever this process may.
+def starting_on(cores: Collection[int]) -> Iterator[None]:
+    """What is started meanwhile runs on these cores alone; none: wherever this process may.
 
-    The core is taken by the whole thread, so start things here and do nothing else.
+    They are taken by this thread as a whole, so start things here and do nothing else.
     """
-    if core is None:
+    if not cores:
         yield
         return
     before = os.sched_getaffinity(0)
-    os.sched_setaffinity(0, {core})
+    os.sched_setaffinity(0, cores)
     try:
         yield
     finally:
         os.sched_setaffinity(0, before)
+
+
+def all_but(core: int) -> Collection[int]:
+    """The cores that this process may use, without that one."""
+    return os.sched_getaffinity(0) - {core}
 
 
 def move_to(pid: int, core: int) -> None:
