@@ -15,8 +15,8 @@ from typing import NamedTuple, Protocol
 import msgspec
 
 from bench import memory, processes
+from bench.errors import BenchError
 from bench.lag import Lag
-from bench.measure import BenchError
 from bench.memory import Memory
 from bench.sides.quiet_server import Arrived, Expect, ExpectProbes, Probe
 from bench.talking import Helper, helper

@@ -17,13 +17,13 @@ from bench.sides.quiet_server import Storm, Stormed, raise_file_limit
 from bench.talking import helper
 
 NAME = "idle"
-CONNECTIONS = 10_000
+CONNECTIONS, QUICK_CONNECTIONS = 10_000, 2_000
 SETTLE_S = 2.0
 """After connecting, and after a storm: whatever it has begun ends."""
 STORMS = 3
 """Of each kind in each round."""
 SECONDS_A_ROUND = 2.0
-"""A round takes as long however long the others are to receive, so there are fewer where that is short."""
+"""A round takes as long however long the others measure, so there are fewer where that is short."""
 
 HolderName = Literal["scaleout", "websockets", "picows"]
 HOLDERS: dict[HolderName, tuple[Hold, str]] = {
@@ -78,55 +78,57 @@ def run(rounds: int, seconds: float, directory: Path, progress: Callable[[str], 
         BenchError: a process failed.
     """
     raise_file_limit()
+    connections = CONNECTIONS if seconds >= SECONDS_A_ROUND else QUICK_CONNECTIONS
+    settle_s = min(SETTLE_S, seconds)
     rounds = min(rounds, max(1, int(seconds / SECONDS_A_ROUND)))
     measured: list[dict[HolderName, Measured]] = []
     for number in range(rounds):
         found: dict[HolderName, Measured] = {}
         for name in list(HOLDERS) if number % 2 == 0 else reversed(HOLDERS):
-            found[name] = measure(HOLDERS[name][0])
+            found[name] = measure(HOLDERS[name][0], connections, settle_s)
             kib = found[name].pss_bytes / 1024
             progress(f"{NAME} {number + 1}/{rounds} {name}: {kib:.1f} KiB a connection")
         measured.append({name: found[name] for name in HOLDERS})
-    result = make_report(measured)
+    result = make_report(measured, connections)
     print(f"{markdown(result)}\n", flush=True)
     return report.save(result, directory)
 
 
-def measure(hold: Hold) -> Measured:
+def measure(hold: Hold, connections: int, settle_s: float) -> Measured:
     """Open the connections, look at the memory, and raise storms."""
     with helper("quiet_server", [], None) as server:
         hosts = Hosts(server, msgspec.json.decode(server.hear(), type=list[str]))
-        with hold(hosts, CONNECTIONS) as (holder, empty, connecting):
-            time.sleep(SETTLE_S)
+        with hold(hosts, connections) as (holder, empty, connecting):
+            time.sleep(settle_s)
             grown = memory.of(holder.pids) - empty
             holder.lags_ms()  # the first begins to measure
-            time.sleep(SETTLE_S)
+            time.sleep(settle_s)
             quiet_ms = max(holder.lags_ms())
             worst_ms: dict[Literal["ping", "text"], float] = {}
             for kind in ("ping", "text") * STORMS:
                 server.ask(Storm(kind), Stormed)
-                time.sleep(SETTLE_S / 2)
+                time.sleep(settle_s / 2)
                 worst_ms[kind] = max(worst_ms.get(kind, 0.0), *holder.lags_ms())
     return Measured(
-        pss_bytes=grown.pss / CONNECTIONS,
-        rss_bytes=grown.rss / CONNECTIONS,
-        connects_per_s=CONNECTIONS / connecting.seconds,
-        connect_cpu_us=connecting.cpu_s / CONNECTIONS * 1e6,
+        pss_bytes=grown.pss / connections,
+        rss_bytes=grown.rss / connections,
+        connects_per_s=connections / connecting.seconds,
+        connect_cpu_us=connecting.cpu_s / connections * 1e6,
         quiet_lag_ms=quiet_ms,
         ping_lag_ms=worst_ms["ping"],
         text_lag_ms=worst_ms["text"],
     )
 
 
-def make_report(measured: list[dict[HolderName, Measured]]) -> Report:
+def make_report(measured: list[dict[HolderName, Measured]], connections: int) -> Report:
     """Put together what the result file holds."""
     title = (
-        f"{CONNECTIONS:,} connections without data, and a server that sends heartbeats on all of them at once"
+        f"{connections:,} connections without data, and a server that sends heartbeats on all of them at once"
     )
     pinning = "Nothing is pinned: the server of the connections runs beside those who hold them."
     return Report(
         **asdict(report.origin(NAME, title, pinning)),
-        connections=CONNECTIONS,
+        connections=connections,
         figures={name: _figures([each[name] for each in measured]) for name in HOLDERS},
         rounds=measured,
     )

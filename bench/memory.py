@@ -7,7 +7,7 @@ from pathlib import Path
 
 import msgspec
 
-from bench.measure import BenchError
+from bench.errors import BenchError
 
 
 class Memory(msgspec.Struct, frozen=True):

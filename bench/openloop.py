@@ -14,7 +14,8 @@ from typing import NamedTuple
 
 import msgspec
 
-from bench.measure import BenchError, Cores
+from bench.errors import BenchError
+from bench.measure import Cores
 from bench.pinning import move_to, starting_on
 from bench.sides.line_reader import Begin, End, Percentiles, Reading
 from bench.sides.open_loop import Phase, Sent

@@ -16,7 +16,8 @@ from typing import NamedTuple
 import msgspec
 
 from bench import processes
-from bench.measure import SATURATED, BenchError, Cores
+from bench.errors import BenchError
+from bench.measure import SATURATED, Cores
 from bench.pinning import all_but, starting_on
 from scaleout import Control
 from scaleout.errors import ControlError

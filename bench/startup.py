@@ -17,15 +17,15 @@ from msgspec.structs import asdict, astuple
 from websockets.frames import Opcode
 
 from bench import report
-from bench.handshake import answer
-from bench.measure import BenchError
+from bench.errors import BenchError
+from bench.generator.handshake import shake_hands
 from bench.report import Origin, Spread
 from scaleout.simulator.framing import encode_frame
 
 NAME = "start-up"
 WORKERS = 2
 TITLE = f"from the command to the first message written: {WORKERS} workers with a feed each"
-STARTS = 5
+STARTS = 3
 """In each round."""
 WITHIN_S = 60.0
 LOOK_EVERY_S = 0.002
@@ -163,10 +163,8 @@ class _Moments:
         for _ in range(WORKERS):
             connection, _ = listener.accept()
             self._connecting.append(self._now)
-            request = b""
-            while (response := answer(request)) is None:
-                request += connection.recv(65536)
-            connection.sendall(response + MESSAGE)
+            shake_hands(connection, "off")
+            connection.sendall(MESSAGE)
             self._open.append(self._now)
             self._connections.append(connection)
 

@@ -10,7 +10,7 @@ from typing import TypeVar
 
 import msgspec
 
-from bench.measure import BenchError
+from bench.errors import BenchError
 
 Answer = TypeVar("Answer")
 

@@ -7,7 +7,7 @@ import msgspec
 from bench.workload import Fill, Trade
 
 
-class TimedTrade(Trade):
+class TimedTrade(Trade, kw_only=True):
     """A trade, and when it was to be sent."""
 
     at: int

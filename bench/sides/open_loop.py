@@ -17,7 +17,7 @@ from collections.abc import Iterator, Sequence
 import msgspec
 from websockets.frames import Opcode
 
-from bench.handshake import answer
+from bench.generator.handshake import shake_hands
 from scaleout.simulator.framing import encode_frame
 
 TICK_NS = 1_000_000
@@ -128,13 +128,7 @@ def accept(listener: socket.socket) -> socket.socket:
     """Take a connection, handshake included."""
     connection, _ = listener.accept()
     connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    request = b""
-    while (response := answer(request)) is None:
-        data = connection.recv(65536)
-        if not data:
-            raise SystemExit("a client has left during its handshake")
-        request += data
-    connection.sendall(response)
+    shake_hands(connection, "off")
     return connection
 
 

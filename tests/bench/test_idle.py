@@ -20,10 +20,9 @@ def test_all_hold_their_connections(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pytest.importorskip("picows")
-    monkeypatch.setattr(idle, "CONNECTIONS", 200)
-    monkeypatch.setattr(idle, "SETTLE_S", 0.2)
+    monkeypatch.setattr(idle, "QUICK_CONNECTIONS", 200)
     monkeypatch.setattr(idle, "STORMS", 1)
-    path = idle.run(5, 2.0, tmp_path, lambda line: None)
+    path = idle.run(5, 0.2, tmp_path, lambda line: None)
     kept = msgspec.json.decode(path.read_bytes(), type=Report)
     assert kept.connections == 200
     (only,) = kept.rounds
@@ -37,7 +36,7 @@ def test_all_hold_their_connections(
 
 def test_figures_are_medians_over_the_rounds() -> None:
     rounds = [dict.fromkeys(HOLDERS, measured(scale)) for scale in (1.0, 3.0, 2.0)]
-    made = idle.make_report(rounds)
+    made = idle.make_report(rounds, 10_000)
     assert made.figures["picows"].pss_bytes.median == 2048.0
     table = idle.markdown(made)
     assert "2.0 KiB (1.0 to 3.0) | 5,000 (5,000 to 5,000) | 600 µs (300 to 900) | 1.0 ms" in table

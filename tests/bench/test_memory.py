@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from bench import memory
-from bench.measure import BenchError
+from bench.errors import BenchError
 from bench.memory import Memory
 
 ROLLUP = (

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from bench.measure import BenchError
+from bench.errors import BenchError
 from bench.sides.open_loop import Phase, Sent
 from bench.talking import helper
 
