@@ -16,7 +16,8 @@ import uvloop
 from scaleout import spawning
 from scaleout.channel import Channel
 from scaleout.core.wire import Command
-from scaleout.worker.outbox import FLUSH_BYTES, Outbox, Tray
+from scaleout.worker.outbox import FLUSH_BYTES, Outbox
+from scaleout.worker.tray import Tray
 
 LINE = (
     b'{"endpoint":"feed0","received_at":1767225600000000000,'
