@@ -42,7 +42,7 @@ cdef class Pool:
     cdef object _work, _clock, _on_flush, _kind, _timer
     cdef double _linger_s, _on_again_at
     cdef list _portions
-    cdef Py_ssize_t _count, _size, _until_timed
+    cdef Py_ssize_t _count, _size, _until_timed, _slow_flushes
 
     cpdef add(self, Lane lane, list payloads, object kind, long long received_at, Py_ssize_t size_bytes)
     @cython.locals(portions=list, portion=Portion, count=Py_ssize_t, began_ns="long long")

@@ -27,6 +27,8 @@ SLOW_NS = 20_000
 its messages cost."""
 LONG_NS = 2_000_000
 """With less at a time, nobody waits for long, and few messages say little of what others cost."""
+SLOW_FLUSHES = 3
+"""In a row: the first messages of all cost more than those that follow."""
 ALONE_S = 1.0
 """For how long; then it is tried again."""
 
@@ -210,6 +212,7 @@ class Pool:
         self._kind = Kind.TEXT
         self._timer: Timer | None = None
         self._until_timed = TIMED_EVERY
+        self._slow_flushes = 0
         self._on_again_at = 0.0
 
     def add(self, lane: Lane, payloads: list[bytes], kind: Kind, received_at: int, size_bytes: int) -> None:
@@ -254,7 +257,10 @@ class Pool:
         each_ns = used_ns // count
         for portion in portions:
             portion.lane.note_cpu(each_ns * since * len(portion.payloads) // count)
-        if each_ns >= SLOW_NS and used_ns >= LONG_NS:
+        is_slow = each_ns >= SLOW_NS and used_ns >= LONG_NS
+        self._slow_flushes = self._slow_flushes + 1 if is_slow else 0
+        if self._slow_flushes == SLOW_FLUSHES:
+            self._slow_flushes = 0
             self.is_off = True
             self._on_again_at = self._clock.time() + ALONE_S
 
