@@ -19,7 +19,10 @@ cpdef list settle(list portions, list results)
 @cython.locals(
     each=list, parts=list, position=Py_ssize_t, index=Py_ssize_t, portion=Portion, prefix=bytes, stop=Py_ssize_t
 )
-cpdef bytes wrap(list portions, list results, bytes lines)
+cpdef object wrap(list portions, list results, bytes lines)
+
+@cython.locals(portion=Portion, prefix=bytes, parts=list, payload=bytes)
+cpdef list pass_on(list portions, bint envelope)
 
 cdef class Lane:
     cdef public object inlet, books

@@ -110,13 +110,16 @@ def settle(portions: list[Portion], results: list[int] | None) -> list[Tray]:
     return opened
 
 
-def wrap(portions: list[Portion], results: list[int] | None, lines: bytes) -> bytes:
+def wrap(portions: list[Portion], results: list[int] | None, lines: bytes) -> bytes | None:
     """Put each endpoint's envelope around its lines.
 
     Args:
         portions: whose lines they are.
         results: as for `settle`.
-        lines: each with its newline, and no other line break.
+        lines: each with its newline.
+
+    Returns:
+        None where there are other line breaks, too.
     """
     each = lines.split(b"\n")
     parts: list[bytes] = []
@@ -124,12 +127,30 @@ def wrap(portions: list[Portion], results: list[int] | None, lines: bytes) -> by
     for index, portion in enumerate(portions):
         prefix = portion.lane.head + str(portion.received_at).encode() + HEAD_END
         stop = position + (len(portion.payloads) if results is None else results[index])
-        while position < stop:
+        while position < stop and position < len(each):
             parts.append(prefix)
             parts.append(each[position])
             parts.append(LINE_END)
             position += 1
-    return b"".join(parts)
+    return b"".join(parts) if position == len(each) - 1 and b"\r" not in lines else None
+
+
+def pass_on(portions: list[Portion], envelope: bool) -> list[bytes]:
+    """The payloads as lines, within envelopes where these are wanted; in parts of whole or broken lines."""
+    if not envelope:
+        return [b"\n".join(payloads_of(portions)), b"\n"]
+    if len(portions) == 1:
+        portion = portions[0]
+        prefix = portion.lane.head + str(portion.received_at).encode() + HEAD_END
+        return [prefix, (LINE_END + prefix).join(portion.payloads), LINE_END]
+    parts: list[bytes] = []
+    for portion in portions:
+        prefix = portion.lane.head + str(portion.received_at).encode() + HEAD_END
+        for payload in portion.payloads:
+            parts.append(prefix)
+            parts.append(payload)
+            parts.append(LINE_END)
+    return [b"".join(parts)]
 
 
 class Lane:
