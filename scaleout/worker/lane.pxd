@@ -47,6 +47,7 @@ cdef class Pool:
     cdef list _portions
     cdef Py_ssize_t _count, _size, _until_timed, _slow_flushes
 
+    @cython.locals(portion=Portion)
     cpdef add(self, Lane lane, list payloads, object kind, long long received_at, Py_ssize_t size_bytes)
     @cython.locals(portions=list, portion=Portion, count=Py_ssize_t, began_ns="long long")
     cpdef flush(self)

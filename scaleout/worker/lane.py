@@ -241,7 +241,13 @@ class Pool:
         if kind is not self._kind:
             self.flush()
             self._kind = kind
-        self._portions.append(Portion(lane, payloads, received_at))
+        portion = Portion.__new__(
+            Portion
+        )  # for each read: a call of `__init__` would take longer than all else here
+        portion.lane = lane
+        portion.payloads = payloads
+        portion.received_at = received_at
+        self._portions.append(portion)
         lane.waiting += len(payloads)
         self._count += len(payloads)
         self._size += size_bytes

@@ -2,7 +2,7 @@
 
 cimport cython
 
-from scaleout.core.frames cimport scan_run
+from scaleout.core.frames cimport first_invalid_text, scan_run
 from scaleout.worker.lane cimport Lane
 
 cdef class Reader:
