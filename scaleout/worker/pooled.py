@@ -6,6 +6,7 @@ result that can't be encoded, an iterator of results.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Hashable, Iterator, Sequence
 
 import msgspec
@@ -138,15 +139,17 @@ class PooledPassThrough(PooledWork):
 
     def _are_lines(self, payloads: list[bytes], kind: Kind) -> bool:
         """Whether all of them are JSON, and on one line each."""
-        decode = self._decoder(Read(payloads, kind, 0))
+        sure = first_unsure(payloads, 0) if kind is Kind.TEXT else 0
+        if sure == len(payloads):
+            return True
+        rest = payloads[sure:]
+        together = b"".join(rest)
+        if b"\n" in together or b"\r" in together:
+            return False
+        decode = self._decoder(Read(rest, kind, 0))
         assert decode is not None
-        index = first_unsure(payloads, 0) if kind is Kind.TEXT else 0
         try:
-            while index < len(payloads):
-                if b"\n" in payloads[index] or b"\r" in payloads[index]:
-                    return False
-                decode(payloads[index])
-                index = first_unsure(payloads, index + 1) if kind is Kind.TEXT else index + 1
+            deque(map(decode, rest), maxlen=0)
         except BAD_MESSAGE:
             return False
         return True
