@@ -8,15 +8,14 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Hashable, Iterator, Sequence
-from itertools import chain
 
 import msgspec
 
 from scaleout.core.frames import Kind
 from scaleout.worker.books import MAX_RESULTS_BYTES, Failure, single_results
 from scaleout.worker.decoding import Decode, Decoder, Read, json_decoder
-from scaleout.worker.encoding import Lines, encode_lines, wrap_each
-from scaleout.worker.lane import Clock, Pool, Portion
+from scaleout.worker.encoding import Lines, encode_lines
+from scaleout.worker.lane import Clock, Pool, Portion, payloads_of, settle, wrap
 from scaleout.worker.outbox import Outbox
 from scaleout.worker.pipeline import BAD_MESSAGE, Wish, attempt_next, undecodable
 
@@ -54,9 +53,7 @@ class PooledWork:
 
     def handle(self, portions: list[Portion], kind: Kind) -> None:
         """Deal with them, in order."""
-        payloads = portions[0].payloads
-        if len(portions) > 1:
-            payloads = [*chain.from_iterable([portion.payloads for portion in portions])]
+        payloads = payloads_of(portions)
         outcomes = self.attempt(Read(payloads, kind, portions[0].received_at))
         late: list[Portion] = []
         if len(outcomes) < len(payloads):
@@ -108,24 +105,17 @@ class PooledWork:
         if results is None or len(lines) > MAX_RESULTS_BYTES:
             deliver_apart(portions, kind, outcomes)
             return
-        counts = [len(portion.payloads) for portion in portions]
-        if len(results) < len(outcomes):
-            counts = _count_results(counts, outcomes)
+        counts = None if len(results) == len(outcomes) else _count_results(portions, outcomes)
         self.put(portions, counts, lines)
 
-    def put(self, portions: list[Portion], counts: list[int], lines: bytes) -> None:
-        """Hand lines to the outbox, so many of each portion."""
-        for portion, count in zip(portions, counts, strict=True):
-            portion.lane.tray.settle(len(portion.payloads), count)
+    def put(self, portions: list[Portion], counts: list[int] | None, lines: bytes) -> None:
+        """Hand lines to the outbox, so many of each portion; None: one for each message."""
         parts: Lines = (lines,)
-        if self._envelope:
-            if len(portions) == 1:
-                parts = portions[0].lane.books.wrap(lines, portions[0].received_at)
-            else:
-                heads = [portion.lane.books.head for portion in portions]
-                times = [portion.received_at for portion in portions]
-                parts = (wrap_each(lines, heads, times, counts),)
-        self._outbox.put_together([portion.lane.tray for portion in portions], parts)
+        if len(portions) == 1:
+            parts = portions[0].lane.books.wrap(lines, portions[0].received_at)
+        elif self._envelope:
+            parts = (wrap(portions, counts, lines),)
+        self._outbox.put_together(settle(portions, counts), parts)
 
 
 class PooledPassThrough(PooledWork):
@@ -136,9 +126,7 @@ class PooledPassThrough(PooledWork):
 
     def handle(self, portions: list[Portion], kind: Kind) -> None:
         """Pass them on; where one is no JSON, or of several lines, each endpoint sees to its own."""
-        payloads = portions[0].payloads
-        if len(portions) > 1:
-            payloads = [*chain.from_iterable([portion.payloads for portion in portions])]
+        payloads = payloads_of(portions)
         decode = self._decoder(Read(payloads, kind, 0))
         assert decode is not None
         lines = b"\n".join(payloads) + b"\n"
@@ -149,7 +137,7 @@ class PooledPassThrough(PooledWork):
             except BAD_MESSAGE:
                 is_fine = False
         if is_fine:
-            self.put(portions, [len(portion.payloads) for portion in portions], lines)
+            self.put(portions, None, lines)
             return
         for portion in portions:
             portion.lane.inlet.hand_on(portion.payloads, kind, portion.received_at)
@@ -179,11 +167,12 @@ def _split(portions: list[Portion], done: int) -> tuple[list[Portion], list[Port
     return before, after
 
 
-def _count_results(counts: list[int], outcomes: Sequence[object]) -> list[int]:
+def _count_results(portions: list[Portion], outcomes: Sequence[object]) -> list[int]:
     """How many results each portion has, where some outcomes are None."""
     found = []
     start = 0
-    for count in counts:
+    for portion in portions:
+        count = len(portion.payloads)
         found.append(count - outcomes[start : start + count].count(None))
         start += count
     return found
@@ -205,11 +194,13 @@ class Pools:
     Args:
         outbox: the worker's.
         clock: the loop.
+        on_flush: told of how many reads have been dealt with together.
     """
 
-    def __init__(self, outbox: Outbox, clock: Clock) -> None:
+    def __init__(self, outbox: Outbox, clock: Clock, on_flush: Callable[[int], object] | None = None) -> None:
         self._outbox = outbox
         self._clock = clock
+        self._on_flush = on_flush
         self._pools: dict[Hashable, Pool] = {}
 
     def find(self, wish: Wish, envelope: bool, linger_s: float) -> Pool:
@@ -222,5 +213,5 @@ class Pools:
                 if wish.decoder is None
                 else PooledWork(wish.decoder, wish.function, self._outbox, envelope, self._clock)
             )
-            pool = self._pools[key] = Pool(work, linger_s, self._clock)
+            pool = self._pools[key] = Pool(work, linger_s, self._clock, self._on_flush)
         return pool
