@@ -17,6 +17,7 @@ from types import ModuleType
 
 MODULES = (
     "scaleout.core.frames",
+    "scaleout.core.inflate",
     "scaleout.core.plain",
     "scaleout.core.sure",
     "scaleout.worker.encoding",

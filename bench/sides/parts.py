@@ -75,7 +75,7 @@ def least(action: Callable[[], object], messages: int) -> float:
 
 class _Library:
     state = State.OPEN
-    current_size = None
+    current_size: int | None = None
 
 
 class _Sink:
@@ -103,9 +103,10 @@ def _readers(count: int, processor: str | None) -> tuple[list[Reader], list[Lane
             uri=f"ws://127.0.0.1/{slot}", name=f"feed-{slot}", processor=processor, linger=60.0
         )
         books = Books(slot, endpoint, outbox, True)
-        inlet = Inlet(books, intake, build_stage(endpoint, books, lambda message: None))
-        assert inlet.stage.wish is not None
-        inlet.gather_in(pools.find(inlet.stage.wish, True, endpoint.linger))
+        stage = build_stage(endpoint, books, lambda message: None)
+        inlet = Inlet(books, intake, stage)
+        assert stage.wish is not None
+        inlet.gather_in(pools.find(stage.wish, True, endpoint.linger))
         assert inlet.lane is not None
         reader = Reader(_Library(), NO_LIMIT, _never, _never_other, _never_deliver, _never)
         reader.is_upgraded = True

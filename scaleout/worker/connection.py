@@ -1,8 +1,8 @@
-"""A WebSocket connection whose plain data frames are delivered in batches, past the library's frame parser.
+"""A WebSocket connection whose data frames are delivered in batches, past the library's frame parser.
 
-Until the response's header block ends, all bytes go to websockets. From there on, plain data frames are
-scanned out of each read and delivered in the same callback; every other frame (control, fragmented,
-compressed, malformed, too large) goes to the library's own protocol, byte for byte and in its place, so that
+Until the response's header block ends, all bytes go to websockets. From there on, unfragmented data frames are
+scanned out of each read, inflated and delivered in the same callback; every other frame (control, fragmented,
+malformed, too large) goes to the library's own protocol, byte for byte and in its place, so that
 handshake, keepalive, close codes and errors stay the library's.
 """
 
@@ -19,11 +19,13 @@ from typing import Any, cast
 from websockets.asyncio.client import ClientConnection
 from websockets.asyncio.messages import Assembler
 from websockets.datastructures import Headers
+from websockets.extensions.permessage_deflate import PerMessageDeflate
 from websockets.frames import BINARY, CONT, PING, TEXT, CloseCode, Frame
 from websockets.http11 import Response
 from websockets.protocol import Event, State
 
 from scaleout.core.frames import NO_LIMIT, Kind, first_invalid_text, read_header
+from scaleout.core.inflate import Extension, Inflater
 from scaleout.worker.keepalive import Keepalive
 from scaleout.worker.lane import Lane
 from scaleout.worker.reading import Reader
@@ -42,6 +44,8 @@ MAX_PING_BYTES = 125
 Receiver = Callable[[list[bytes], bytes, Kind, int], object]
 """Takes the payloads of one read, the same joined by newlines, their kind, and the time of the read, Unix ns."""
 
+
+_NO_LIMIT = 1 << 64
 
 _ANSWERED = Response(101, "", Headers())
 """Stands in the place of a response that is taken."""
@@ -107,7 +111,7 @@ class FeedConnection(ClientConnection):
         """Waits until a ping may be sent; None: at any time."""
         self._keepalive: Keepalive | None = None
         sizes = (self.protocol.max_message_size, self.protocol.max_fragment_size)
-        self._limit = min((size for size in sizes if size is not None), default=1 << 64)
+        self._limit = min((size for size in sizes if size is not None), default=_NO_LIMIT)
         self.reader = Reader(
             self.protocol,
             min(self._limit, NO_LIMIT),
@@ -189,13 +193,21 @@ class FeedConnection(ClientConnection):
         split = end + 4 - len(self._head_tail)
         super().data_received(data[:split])
         self.reader.is_upgraded = True
+        self.reader.inflater = self._inflater()
         if split < len(data):
             self.data_received(data[split:])
+
+    def _inflater(self) -> Inflater | None:
+        extensions = self.protocol.extensions
+        if len(extensions) != 1 or type(extensions[0]) is not PerMessageDeflate:
+            return None
+        limit = self._limit if self._limit < _NO_LIMIT else None
+        return Inflater(cast(Extension, extensions[0]), limit)
 
     # Frames
 
     def _take_other(self, data: bytes, position: int) -> int:
-        """Take a frame that isn't plain, or not complete, at this position.
+        """Take a frame that is no whole message, or not complete, at this position.
 
         Returns:
             Where the next one begins.
