@@ -127,4 +127,4 @@ def test_each_of_them_has_c_types_and_is_built() -> None:
 
 
 def test_nothing_else_has_c_types() -> None:
-    assert {path for path in (ROOT / "scaleout").rglob("*.pxd")} == set(map(types_of, MODULES))
+    assert set((ROOT / "scaleout").rglob("*.pxd")) == set(map(types_of, MODULES))
