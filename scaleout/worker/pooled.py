@@ -184,7 +184,8 @@ def _count_results(counts: list[int], outcomes: Sequence[object]) -> list[int]:
     found = []
     start = 0
     for count in counts:
-        found.append(count - outcomes[start : start + count].count(None))
+        # Not by `count(None)`, which would ask the results whether they equal it.
+        found.append(sum([outcome is not None for outcome in outcomes[start : start + count]]))
         start += count
     return found
 
