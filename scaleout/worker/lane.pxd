@@ -32,7 +32,8 @@ cdef class Pool:
     cdef list _portions
     cdef Py_ssize_t _count, _size, _until_timed
 
-    cpdef add(self, Lane lane, list payloads, object kind, long long received_at, Py_ssize_t size_bytes)
+    cpdef expect(self, object kind)
+    cpdef add(self, Lane lane, list payloads, long long received_at, Py_ssize_t size_bytes)
     @cython.locals(portions=list, portion=Portion, count=Py_ssize_t, began_ns="long long")
     cpdef flush(self)
     @cython.locals(since="long long", each_ns="long long", portion=Portion)
