@@ -70,6 +70,7 @@ class Worker:
         self.pipelines = [self._pipeline(slot) for slot in range(count)]
         self.inlets = [Inlet(pipeline.books, intake, pipeline) for pipeline in self.pipelines]
         for inlet, pipeline in zip(self.inlets, self.pipelines, strict=True):
+            self.outbox.know(inlet.books.tray)
             if is_gathering and pipeline.wish is not None:
                 inlet.gather_in(self.pools.find(pipeline.wish, envelope, linger_s))
 
