@@ -16,6 +16,8 @@ from bench.sides.result import Numbers, check_numbers
 from bench.sides.scaleout_ndjson import Output
 from scaleout.simulator import SimulatorConfig, SimulatorProcess
 
+pytestmark = pytest.mark.alone
+
 pytest.importorskip("picows")
 
 

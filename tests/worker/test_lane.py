@@ -165,7 +165,8 @@ def is_gathering(made: Worker, slot: int) -> bool:
     made.outbox.flush()
     before = len(made.data_of(slot))
     made.receive(slot, b"cheap")
-    waits = made.inlets[slot].lane is not None and len(made.data_of(slot)) == before
+    lane = made.inlets[slot].lane
+    waits = lane is not None and lane.waiting == 1
     made.inlets[slot].settle()
     made.outbox.flush()
     assert made.data_of(slot)[before:] == ["cheap"]
