@@ -47,8 +47,9 @@ cdef class Pool:
     cdef list _portions
     cdef Py_ssize_t _count, _size, _until_timed, _slow_flushes
 
+    cpdef expect(self, object kind)
     @cython.locals(portion=Portion)
-    cpdef add(self, Lane lane, list payloads, object kind, long long received_at, Py_ssize_t size_bytes)
+    cpdef add(self, Lane lane, list payloads, long long received_at, Py_ssize_t size_bytes)
     @cython.locals(portions=list, portion=Portion, count=Py_ssize_t, began_ns="long long")
     cpdef flush(self)
     @cython.locals(since="long long", each_ns="long long", portion=Portion)

@@ -181,6 +181,7 @@ class Lane:
 
     def take(self, payloads: list[bytes], kind: Kind, received_at: int) -> None:
         """Take the messages of a read: they are noted, and dealt with soon."""
+        self._pool.expect(kind)  # which may come to leave earlier ones to the long way
         count = len(payloads)
         size_bytes = size_of(payloads)
         self._messages[self._slot] += count
@@ -189,7 +190,7 @@ class Lane:
         if self._pool.is_off or self.is_alone:
             self._take_long_way(payloads, kind, received_at)
         else:
-            self._pool.add(self, payloads, kind, received_at, size_bytes)
+            self._pool.add(self, payloads, received_at, size_bytes)
 
     def _take_long_way(self, payloads: list[bytes], kind: Kind, received_at: int) -> None:
         if self._pool.is_off:
@@ -236,14 +237,17 @@ class Pool:
         self._slow_flushes = 0
         self._on_again_at = 0.0
 
-    def add(self, lane: Lane, payloads: list[bytes], kind: Kind, received_at: int, size_bytes: int) -> None:
-        """Take what a read has brought."""
+    def expect(self, kind: Kind) -> None:
+        """Take messages of this kind from now on."""
         if kind is not self._kind:
             self.flush()
             self._kind = kind
+
+    def add(self, lane: Lane, payloads: list[bytes], received_at: int, size_bytes: int) -> None:
+        """Take what a read has brought, of the kind that is expected."""
         portion = Portion.__new__(
             Portion
-        )  # for each read: a call of `__init__` would take longer than all else here
+        )  # for each read, and `__init__` would take longer than all else here
         portion.lane = lane
         portion.payloads = payloads
         portion.received_at = received_at
