@@ -13,7 +13,6 @@ import logging
 import math
 from collections import deque
 from collections.abc import Awaitable, Callable
-from functools import partial
 from typing import Any, cast
 
 from websockets.asyncio.client import ClientConnection
@@ -29,17 +28,12 @@ from scaleout.core.inflate import Extension, Inflater
 from scaleout.worker.keepalive import Keepalive
 from scaleout.worker.lane import Lane
 from scaleout.worker.reading import Reader
-from scaleout.worker.turn import turn
 
 MAX_FRAGMENTS = 4096
 """As in websockets: a message in more fragments than that fails the connection with 1009."""
 
 MAX_UNSENT_BYTES = 16 * 2**20
 """What may wait to be sent to a peer that pings and reads no pong; far more than messages to send may come to."""
-
-PLAIN_PING = 0x89
-"""First byte of its frame."""
-MAX_PING_BYTES = 125
 
 Receiver = Callable[[list[bytes], bytes, Kind, int], object]
 """Takes the payloads of one read, the same joined by newlines, their kind, and the time of the read, Unix ns."""
@@ -224,18 +218,9 @@ class FeedConnection(ClientConnection):
         if stop > len(data) and not header.is_hopeless(limit):
             self.reader.keep_rest(data[position:], min(stop - position, NO_LIMIT))
             return len(data)
-        is_ping = data[position] == PLAIN_PING and header.length <= MAX_PING_BYTES and stop <= len(data)
-        if is_ping and not turn.has_room:
-            turn.postpone(partial(self._take_ping, data[position:stop]))
-            return stop
         # Exactly one frame, so that the library stands between two frames when the next run is scanned.
         super().data_received(data[position:stop])
         return min(stop, len(data))
-
-    def _take_ping(self, frame: bytes) -> None:
-        """Answer a ping that was postponed, unless the connection is being closed by now."""
-        if self.protocol.state is State.OPEN:
-            super().data_received(frame)
 
     def process_event(self, event: Event) -> None:
         """Take one event of the library's protocol: the response, or a frame that was not plain."""
