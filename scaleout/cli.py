@@ -197,7 +197,7 @@ class _ShowVersion(argparse.Action):
 
 
 def _version() -> str:
-    form = "compiled" if compiled.are_compiled() else "not compiled: slower"
+    form = "compiled" if compiled.ARE_COMPILED else "not compiled: slower"
     try:
         return f"{metadata.version('scaleout')} ({form})"
     except metadata.PackageNotFoundError:

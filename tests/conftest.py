@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import signal
 import socket
@@ -30,6 +31,16 @@ DEADLINE_S = 60.0
 hypothesis.settings.register_profile("same", derandomize=True, deadline=None)
 hypothesis.settings.register_profile("new", deadline=None)
 hypothesis.settings.load_profile("new" if "SCALEOUT_SEEDS" in os.environ else "same")
+
+
+@pytest.fixture(autouse=True)
+def untouched_logging() -> Iterator[None]:
+    """Whatever sets up its process's logs does so in the tests' process, here and there."""
+    loggers = [logging.getLogger(name) for name in ("scaleout", "websockets", "asyncio")]
+    before = [(list(logger.handlers), logger.level, logger.propagate) for logger in loggers]
+    yield
+    for logger, (handlers, level, propagate) in zip(loggers, before, strict=True):
+        logger.handlers, logger.level, logger.propagate = handlers, level, propagate
 
 
 _machine = pytest.StashKey[Machine]()

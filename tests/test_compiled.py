@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import subprocess
 import sys
 import tomllib
@@ -58,13 +59,13 @@ def is_stale(extension: Path, *made_of: Path) -> bool:
     return any(path.stat().st_mtime > extension.stat().st_mtime for path in made_of)
 
 
-def loaded_files(pure: str) -> list[Path]:
-    """Where a process of its own finds the modules."""
+def loaded_files(pure: str, folder: Path = ROOT) -> list[Path]:
+    """Where a process of its own, in the folder of the package, finds the modules."""
     environment = {**os.environ, VARIABLE: pure}
     found = subprocess.run(
         [sys.executable, "-c", PRINT_FILES],
         env=environment,
-        cwd=ROOT,
+        cwd=folder,
         check=True,
         capture_output=True,
         text=True,
@@ -78,7 +79,22 @@ def test_the_sources_alone_can_be_had() -> None:
 
 @pytest.mark.parametrize("pure", ["", "0"])
 def test_what_is_compiled_is_preferred(pure: str) -> None:
-    assert loaded_files(pure) == [extension_of(module) or source_of(module) for module in MODULES]
+    extensions = [extension for module in MODULES if (extension := extension_of(module)) is not None]
+    assert loaded_files(pure) == (
+        extensions if len(extensions) == len(MODULES) else list(map(source_of, MODULES))
+    )
+
+
+def test_one_that_is_not_compiled_makes_all_do_without(tmp_path: Path) -> None:
+    copy = shutil.copytree(
+        ROOT / "scaleout", tmp_path / "scaleout", ignore=shutil.ignore_patterns("*.c", "__pycache__")
+    )
+    extension = extension_of(MODULES[-1])
+    if extension is None:
+        pytest.skip("not compiled here")
+    (copy / extension.relative_to(ROOT / "scaleout")).unlink()
+    found = [path.relative_to(tmp_path) for path in loaded_files("0", tmp_path)]
+    assert found == [source_of(module).relative_to(ROOT) for module in MODULES]
 
 
 def test_they_are_compiled_where_that_is_asked_for() -> None:

@@ -16,7 +16,7 @@ import msgspec
 from websockets.protocol import State
 
 from bench.workload import Trade, on_trade
-from scaleout.compiled import are_compiled
+from scaleout.compiled import ARE_COMPILED
 from scaleout.config import Endpoint
 from scaleout.core.frames import NO_LIMIT, Kind, first_invalid_text, scan_run
 from scaleout.core.sure import first_unsure
@@ -158,7 +158,7 @@ async def _measure() -> Parts:
             deque(map(raw, payloads), maxlen=0)
 
     return Parts(
-        is_compiled=are_compiled(),
+        is_compiled=ARE_COMPILED,
         scan=least(lambda: scan_run(data, 0, NO_LIMIT), MESSAGES),
         utf8=least(lambda: first_invalid_text(payloads), MESSAGES),
         check=least(check, MESSAGES),

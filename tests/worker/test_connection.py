@@ -719,47 +719,6 @@ def test_a_failed_connection_reads_on_until_the_peer_closes() -> None:
     asyncio.run(main())
 
 
-def test_pings_that_do_not_fit_into_a_turn_are_answered_in_order_in_the_next_ones(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    async def main() -> None:
-        feed = Feed().open()
-        pongs: list[bytes] = []
-
-        def take(data: bytes) -> None:
-            answer = unmask(data)
-            if answer is not None and answer[0] == 0x8A:
-                pongs.append(answer[1])
-
-        feed.transport.on_write = take
-        monkeypatch.setattr("scaleout.worker.turn.SHARE_S", 0.0)
-        feed.connection.data_received(frame(0x89, b"1") + frame(0x81, b"a") + frame(0x89, b"2"))
-        assert feed.messages == [(Kind.TEXT, b"a")]
-        assert pongs == []
-        monkeypatch.undo()
-        await asyncio.sleep(0)
-        await asyncio.sleep(0)
-        assert pongs == [b"1", b"2"]
-
-    asyncio.run(main())
-
-
-def test_a_ping_that_is_still_to_be_answered_is_not_once_the_connection_is_closed(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    async def main() -> None:
-        feed = Feed().open()
-        monkeypatch.setattr("scaleout.worker.turn.SHARE_S", 0.0)
-        feed.connection.data_received(frame(0x89, b"1") + frame(0x88, b"\x03\xe8"))
-        monkeypatch.undo()
-        await asyncio.sleep(0)
-        await asyncio.sleep(0)
-        assert feed.close_frames == [1000]
-        feed.connection.connection_lost(None)
-
-    asyncio.run(main())
-
-
 def test_what_only_the_handshake_needed_is_let_go_and_all_goes_on() -> None:
     async def main() -> None:
         feed = Feed().open()

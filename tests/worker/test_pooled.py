@@ -12,8 +12,12 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from scaleout.context import Context
 from scaleout.core.frames import Kind
 from scaleout.errors import Reject
+from scaleout.tally import Allowance
+from scaleout.worker.inlet import Inlet, Intake
+from scaleout.worker.pipeline import Wish
 from tests.worker.gathering import Seen, Worker
 from tests.worker.peers import FastLoop, run_fast
 
@@ -247,3 +251,58 @@ def test_together_they_come_to_the_same_as_apart(
         for name, found, expected in zip(Seen._fields, together[1][slot], apart[1][slot], strict=True):
             assert found == expected, f"{name} of {slot}"
     assert together[0] == apart[0]
+
+
+# Who is with whom
+
+
+def test_only_the_same_wish_makes_the_same_pool() -> None:
+    async def scenario() -> None:
+        first, second = (Worker(2, processor, loop=loop()) for processor in (on_text, on_object))
+        wishes = [pipeline.wish for pipeline in (*first.pipelines, *second.pipelines)]
+        assert all(wishes)
+        pools = [first.pools.find(wish, True, 1.0) for wish in wishes if wish is not None]
+        assert pools[0] is pools[1]
+        assert first.pools.find(cast(Wish, wishes[0]), True, 2.0) is not pools[0]
+        assert first.pools.find(cast(Wish, wishes[0]), False, 1.0) is not pools[0]
+        alone = [Worker(1, None, message_format=each, loop=loop()) for each in ("json", "text", "binary")]
+        keys = {cast(Wish, made.pipelines[0].wish).key for made in alone}
+        assert len(keys) == 3
+
+    run_fast(scenario())
+
+
+def wants_context(message: object, context: Context) -> None: ...
+def yields(message: object) -> Iterator[object]:
+    yield message
+
+
+def takes_all(messages: list[object]) -> list[object]:
+    return messages
+
+
+async def awaits(message: object) -> None: ...
+
+
+@pytest.mark.parametrize(
+    "processor", [wants_context, yields, takes_all, awaits], ids=lambda each: each.__name__
+)
+def test_what_is_an_endpoint_s_own_is_not_gathered(processor: Callable[..., object]) -> None:
+    async def scenario() -> None:
+        made = Worker(1, processor, loop=loop())
+        assert made.pipelines[0].wish is None
+        assert made.inlets[0].lane is None
+
+    run_fast(scenario())
+
+
+def test_where_a_limit_counts_each_message_nothing_is_gathered() -> None:
+    async def scenario() -> None:
+        made = Worker(1, on_object, loop=loop())
+        with Allowance() as allowance:
+            intake = Intake(made.tally, allowance, lambda: None)
+            inlet = Inlet(made.pipelines[0].books, intake, made.pipelines[0])
+            inlet.gather_in(made.pools.find(cast(Wish, made.pipelines[0].wish), True, 1.0))
+            assert inlet.lane is None
+
+    run_fast(scenario())
