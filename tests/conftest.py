@@ -51,12 +51,14 @@ def pytest_configure(config: pytest.Config) -> None:
     config.stash[_machine] = Machine(config.cache.mkdir("machine"))
 
 
+ALONE = (ROOT / "tests/integration", ROOT / "tests/faults", ROOT / "tests/worker/moving")
+"""Tests that run the whole program against the clock, or whose async calls are measured by it."""
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """What runs the whole program against the clock is alone."""
+    """What runs against the clock is alone."""
     for item in items:
-        if item.path.is_relative_to(ROOT / "tests/integration") or item.path.is_relative_to(
-            ROOT / "tests/faults"
-        ):
+        if any(item.path.is_relative_to(folder) for folder in ALONE):
             item.add_marker("alone")
 
 

@@ -8,13 +8,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import itertools
 from bisect import bisect_right
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from random import Random
 from typing import Any, cast
-from unittest import mock
 
 import msgspec
 from msgspec import Struct
@@ -451,10 +449,6 @@ class World:
         return [each["n"] for each in found if "n" in each and stream in (None, each["s"])]
 
 
-TICK_S = 1e-5
-"""What passes between two looks at the clock by which calls are measured."""
-
-
 async def play(
     server: Server,
     story: Callable[[World], Awaitable[None]],
@@ -464,14 +458,7 @@ async def play(
 ) -> World:
     """Let it happen, and stop all workers; what is sent to nobody any more is not looked at."""
     processors.begin()
-    # What calls take is measured in real time, which would have a story depend on what else the machine does.
-    ticks = itertools.count(1)
-    with mock.patch("scaleout.worker.awaited.monotonic", lambda: next(ticks) * TICK_S):
-        return await _play(World(server, keys, lags), story)
-
-
-async def _play(world: World, story: Callable[[World], Awaitable[None]]) -> World:
-    server = world.server
+    world = World(server, keys, lags)
     running = asyncio.ensure_future(server.run())
     try:
         await world.begin()
