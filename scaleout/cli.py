@@ -210,6 +210,12 @@ def _add_run_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="N|auto",
         help="worker processes; auto: by the load (default: as many as cores, or as endpoints if they are fewer)",
     )
+    add(
+        "--pin",
+        action="store_true",
+        default=None,
+        help="keep each worker to a core of its own, where the system can",
+    )
     add("--processor", metavar="MODULE:FUNCTION", help="what each message goes through, for all endpoints")
     add(
         "--subscribe",
