@@ -3,74 +3,73 @@
 from __future__ import annotations
 
 import argparse
-import importlib.util
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NoReturn
 
-from bench import moving, reconnect, report
-from bench.cases import CASES
+from bench import idle, latency, moving, page, parts, reconnect, report, scale, standalone, startup
+from bench.cases import CASES, Case, quick
 from bench.days import command as days
-from bench.measure import BenchError, choose_cores, describe_cores, measure
+from bench.days import report as days_report
+from bench.errors import BenchError
+from bench.measure import choose_cores, describe_cores, measure
+from bench.peers import choose_sides, find_missing_feed
 from scaleout.arguments import at_least
 from scaleout.errors import SimulatorError
 
 RESULTS = Path(__file__).parent / "results"
-PEERS = ("picows",)
-ALL = [*CASES, reconnect.NAME, moving.NAME]
+STANDALONE: list[standalone.Case] = [parts, reconnect, moving, latency, idle, startup, scale]
+"""Modules that measure something of their own, rather than sides beside each other; run after the others."""
+ALL = [*CASES, *(module.NAME for module in STANDALONE)]
+HEADLINES = [name for name in ALL if name not in CASES or CASES[name].is_headline]
 
 ROUNDS, SECONDS = 5, 6.0
-QUICK_ROUNDS, QUICK_SECONDS = 3, 2.0
+QUICK_ROUNDS, QUICK_SECONDS = 1, 0.6
 
 
 def main(argv: Sequence[str] | None = None) -> NoReturn:
-    """Run what is asked for; exits with 1 where a side failed or miscounted, 2 where a peer is missing."""
+    """Run what is asked for; exits with 1 where a side failed or miscounted, 2 on bad usage."""
     argv = sys.argv[1:] if argv is None else argv
     if list(argv[:1]) == [days.NAME]:
         days.main(argv[1:], RESULTS)
         sys.exit(0)
     arguments = _parser().parse_args(argv)
-    missing = [peer for peer in PEERS if importlib.util.find_spec(peer) is None]
-    if missing:
-        print(
-            f"bench: {', '.join(missing)} is not installed: pip install 'scaleout[bench]' "
-            "(in the repository: pip install -e '.[bench]')",
-            file=sys.stderr,
-        )
-        sys.exit(2)
     rounds = arguments.rounds or (QUICK_ROUNDS if arguments.quick else ROUNDS)
     seconds = arguments.seconds or (QUICK_SECONDS if arguments.quick else SECONDS)
-    names = list(dict.fromkeys(arguments.cases)) or ALL
+    names = list(dict.fromkeys(arguments.cases)) or (HEADLINES if arguments.quick else ALL)
     try:
         doubtful = [
-            _run(name, rounds, seconds, arguments.connections, arguments.results)
-            for name in names
-            if name in CASES
+            _run(quick(case) if arguments.quick else case, rounds, seconds, arguments.results)
+            for case in (CASES[name] for name in names if name in CASES)
         ]
-        if reconnect.NAME in names:
-            count = reconnect.QUICK_COUNT if arguments.quick else reconnect.COUNT
-            path = reconnect.run(rounds, count, arguments.results, _tell)
-            print(f"bench: wrote {path}", file=sys.stderr)
-        if moving.NAME in names:
-            path = moving.run(rounds, seconds, arguments.results, _tell)
-            print(f"bench: wrote {path}", file=sys.stderr)
+        for module in STANDALONE:
+            if module.NAME in names:
+                path = module.run(rounds, seconds, arguments.results, _tell)
+                _tell(f"bench: wrote {path}")
     except (BenchError, SimulatorError) as error:
-        print(f"bench: {error}", file=sys.stderr)
+        _tell(f"bench: {error}")
         sys.exit(1)
+    finally:
+        _tell(f"bench: wrote {page.write(arguments.results, [*STANDALONE, days_report])}")
     sys.exit(1 if any(doubtful) else 0)
 
 
-def _run(name: str, rounds: int, seconds: float, connections: int | None, directory: Path) -> bool:
+def _run(case: Case, rounds: int, seconds: float, directory: Path) -> bool:
     """Run a case; whether a side miscounted."""
-    make = CASES[name]
-    case = make(connections) if connections is not None else make()
+    missing = find_missing_feed(case)
+    if missing is not None:
+        _tell(f"bench: {case.name} is left out: {missing}")
+        return False
+    sides, left_out = choose_sides(case)
+    for line in left_out:
+        _tell(f"bench: {case.name}: {line}")
     cores = choose_cores()
-    measured = measure(case, rounds, seconds, cores, _tell)
-    result = report.make_report(case, seconds, describe_cores(cores), measured)
+    measured = measure(case, sides, rounds, seconds, cores, _tell)
+    result = report.make_report(case, sides, seconds, describe_cores(cores), measured, left_out)
     path = report.save(result, directory)
     print(f"{report.markdown(result)}\n", flush=True)
-    print(f"bench: wrote {path}", file=sys.stderr)
+    _tell(f"bench: wrote {path}")
     return any(side.faults for each in measured for side in each.results.values())
 
 
@@ -82,18 +81,31 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m bench",
         description="Measure scaleout beside its peers.",
-        epilog="A simulation with options of its own, of placements on synthetic days: python -m bench days --help",
+        epilog="\n".join(
+            [
+                "cases:",
+                *(f"  {name:<22}{case.title}" for name, case in CASES.items()),
+                *(f"  {module.NAME:<22}{(module.__doc__ or '').splitlines()[0]}" for module in STANDALONE),
+                "",
+                f"A quick run has these alone: {', '.join(HEADLINES)}.",
+                "Placements on synthetic days are simulated with options of their own: python -m bench days --help",
+            ]
+        ),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
-    parser.add_argument("cases", nargs="*", choices=[[], *ALL], metavar="CASE", help=", ".join(ALL))
-    parser.add_argument("--quick", action="store_true", help="few short rounds: a look, not a figure")
+    parser.add_argument("cases", nargs="*", choices=[[], *ALL], metavar="CASE", help="default: all of them")
+    parser.add_argument(
+        "--quick",
+        action="store_true",
+        help="one short round of the main cases and sides: a look, not a figure",
+    )
     parser.add_argument("--rounds", type=at_least(1), help=f"default {ROUNDS}, quick {QUICK_ROUNDS}")
     parser.add_argument(
         "--seconds",
         type=float,
-        help=f"of receiving, for each side in each round: default {SECONDS:g}, quick {QUICK_SECONDS:g}",
+        help=f"how long to measure each side in each round: default {SECONDS:g}, quick {QUICK_SECONDS:g}",
     )
-    parser.add_argument("--connections", type=at_least(1), help="instead of the case's own number")
     parser.add_argument("--results", type=Path, default=RESULTS, help="directory of the result files")
     return parser
 

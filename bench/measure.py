@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import subprocess
 import sys
@@ -10,19 +11,17 @@ from typing import NamedTuple
 
 import msgspec
 
-from bench import processes
-from bench.cases import SIDES, Case, SideName
-from bench.sides.result import SideResult
-from scaleout.simulator import SimulatorProcess
+from bench.cases import Case, Side
+from bench.errors import BenchError as BenchError
+from bench.generator.process import GeneratorProcess
+from bench.sides.result import SideResult, Task
 
 SATURATED = 0.95
 """A process that uses so much of its core can't do more."""
-TIMEOUT_S = 120.0
+TIMEOUT_S = 180.0
 """Beyond the time of receiving: start, check of the output, end."""
-
-
-class BenchError(Exception):
-    """A side could not be measured."""
+WARM_UP_S, SHORT_WARM_UP_S = 1.0, 0.3
+"""How long a side receives before it is measured: by then it has come into its stride."""
 
 
 class Cores(NamedTuple):
@@ -35,16 +34,13 @@ class Cores(NamedTuple):
 class Round(msgspec.Struct, frozen=True):
     """One run of each side, in the order in which they ran."""
 
-    results: dict[SideName, SideResult]
-    generator_load: dict[SideName, float | None]
-    """How much of its core the generator used while the side was receiving, where the system says."""
+    results: dict[str, SideResult]
 
-    def is_limited_by_generator(self, side: SideName) -> bool:
+    def is_limited_by_generator(self, side: str) -> bool:
         """Whether the side had to wait for a generator that couldn't do more."""
-        load = self.generator_load[side]
         result = self.results[side]
-        own_load = result.used_cpu_s / result.receiving_s
-        return load is not None and load >= SATURATED and own_load < SATURATED
+        load = result.generator_load
+        return load is not None and load >= SATURATED and result.load < SATURATED
 
 
 def choose_cores() -> Cores | None:
@@ -65,39 +61,55 @@ def describe_cores(cores: Cores | None) -> str:
 
 
 def run_side(
-    side: SideName, uris: Sequence[str], seconds: float, cores: Cores | None, timeout_s: float
+    side: Side, case: Case, generator: GeneratorProcess, seconds: float, cores: Cores | None
 ) -> SideResult:
     """Run one side in a process of its own.
-
-    Args:
-        uris: the first half is for all sides, the second for one that has two runs.
 
     Raises:
         BenchError: it failed; its standard error has been passed on.
     """
-    half = len(uris) // 2
-    command = [
-        sys.executable,
-        "-m",
-        f"bench.sides.{side}",
-        *uris[:half],
-        str(seconds),
-        "--spare",
-        *uris[half:],
-    ]
-    if cores is not None:
-        command += ["--core", str(cores.side)]
-    return msgspec.json.decode(output_of(side, command, timeout_s), type=SideResult)
+    task = Task(
+        uri=generator.uri,
+        feed=generator.feed,
+        kind=case.kind,
+        processor=side.processor if side.processor is not None else case.processor,
+        reference=case.reference,
+        warm_up_s=WARM_UP_S if seconds > WARM_UP_S else SHORT_WARM_UP_S,
+        seconds=seconds,
+        generator_pid=generator.pid,
+        ca_file=generator.ca_file,
+        core=cores.side if cores is not None else None,
+    )
+    command = [sys.executable, "-m", f"bench.sides.{side.program}"]
+    environment = os.environ | side.environment
+    said = output_of(
+        side.name, command, seconds + TIMEOUT_S, told=msgspec.json.encode(task), environment=environment
+    )
+    return msgspec.json.decode(said, type=SideResult)
 
 
-def output_of(name: str, command: Sequence[str], timeout_s: float) -> bytes:
+def output_of(
+    name: str,
+    command: Sequence[str],
+    timeout_s: float,
+    *,
+    told: bytes = b"",
+    environment: dict[str, str] | None = None,
+) -> bytes:
     """Run a command to its end; what it has printed.
+
+    Args:
+        name: what it is called where it fails.
+        command: with its arguments.
+        timeout_s: how long it may take.
+        told: its standard input.
+        environment: its environment; None: this process's.
 
     Raises:
         BenchError: it failed; its standard error has been passed on.
     """
     try:
-        done = subprocess.run(command, stdout=subprocess.PIPE, timeout=timeout_s)
+        done = subprocess.run(command, input=told, stdout=subprocess.PIPE, timeout=timeout_s, env=environment)
     except subprocess.TimeoutExpired:
         raise BenchError(f"{name} took longer than {timeout_s:g} s") from None
     if done.returncode != 0:
@@ -106,42 +118,32 @@ def output_of(name: str, command: Sequence[str], timeout_s: float) -> bytes:
 
 
 def measure(
-    case: Case, rounds: int, seconds: float, cores: Cores | None, progress: Callable[[str], None]
+    case: Case,
+    sides: Sequence[Side],
+    rounds: int,
+    seconds: float,
+    cores: Cores | None,
+    progress: Callable[[str], None],
 ) -> list[Round]:
-    """Run all sides in turn, round after round; every second round backwards.
+    """Run sides in turn, round after round; every second round backwards.
 
     Raises:
         BenchError: a side failed.
     """
-    measured = []
-    for number in range(rounds):
-        results: dict[SideName, SideResult] = {}
-        loads: dict[SideName, float | None] = {}
-        for side in list(SIDES) if number % 2 == 0 else list(reversed(SIDES)):
-            results[side], loads[side] = _measure_side(side, case, seconds, cores)
-            progress(
-                f"{case.name} {number + 1}/{rounds} {side}: "
-                f"{results[side].messages_per_cpu_s:,.0f} messages per CPU-second"
-            )
-        measured.append(Round(results, loads))
-    return measured
-
-
-def _measure_side(
-    side: SideName, case: Case, seconds: float, cores: Cores | None
-) -> tuple[SideResult, float | None]:
-    """Run a side with a generator of its own; the result, and the generator's load."""
-    with SimulatorProcess(case.simulator) as simulator:
-        if cores is not None:
-            for pid in simulator.pids:
-                os.sched_setaffinity(pid, {cores.generator})
-        before_s = processes.cpu_s(simulator.pids)
-        result = run_side(side, [uri for _, uri in simulator.endpoints], seconds, cores, seconds + TIMEOUT_S)
-        after_s = processes.cpu_s(simulator.pids)
-        return result, _load(before_s, after_s, result.receiving_s)
-
-
-def _load(before_s: float | None, after_s: float | None, receiving_s: float) -> float | None:
-    if before_s is None or after_s is None:
-        return None
-    return (after_s - before_s) / receiving_s
+    feeds = dict.fromkeys(side.feed or case.feed for side in sides)
+    with contextlib.ExitStack() as stack:
+        core = cores.generator if cores is not None else None
+        generators = {feed: stack.enter_context(GeneratorProcess(feed, core)) for feed in feeds}
+        measured = []
+        for number in range(rounds):
+            in_turn = sides if number % 2 == 0 else sides[::-1]
+            results: dict[str, SideResult] = {}
+            for side in in_turn:
+                generator = generators[side.feed or case.feed]
+                result = results[side.name] = run_side(side, case, generator, seconds, cores)
+                progress(
+                    f"{case.name} {number + 1}/{rounds} {side.name}: "
+                    f"{result.messages_per_cpu_s:,.0f} messages per CPU-second"
+                )
+            measured.append(Round(results))
+        return measured

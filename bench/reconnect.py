@@ -21,8 +21,8 @@ from bench.report import Origin, Spread
 
 NAME = "reconnect"
 TITLE = "TCP, TLS 1.3 and WebSocket handshakes and the close of a connection, one after another, on loopback"
-COUNT, QUICK_COUNT = 100, 30
-"""Reconnects of each kind in each round."""
+PER_S = 100 / 6
+"""Reconnects of each kind in each round, for each second asked for."""
 
 Chain = Literal["single", "ecdsa", "rsa"]
 CHAINS: dict[Chain, str] = {
@@ -59,7 +59,7 @@ class Report(Origin, frozen=True):
     rounds: dict[Chain, list[Round]]
 
 
-def run(rounds: int, count: int, directory: Path, progress: Callable[[str], None]) -> Path:
+def run(rounds: int, seconds: float, directory: Path, progress: Callable[[str], None]) -> Path:
     """Measure, print a table and write the result file; where that is.
 
     Raises:
@@ -68,6 +68,7 @@ def run(rounds: int, count: int, directory: Path, progress: Callable[[str], None
     if importlib.util.find_spec("trustme") is None:
         raise BenchError("trustme is not installed: pip install 'scaleout[tls-simulator]'")
     cores = choose_cores()
+    count = max(1, round(seconds * PER_S))
     measured: dict[Chain, list[Round]] = {}
     for chain in CHAINS:
         measured[chain] = measure(chain, rounds, count, cores)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import platform
 import statistics
@@ -13,11 +14,14 @@ from pathlib import Path
 import msgspec
 from msgspec.structs import asdict
 
-from bench.cases import OURS, SIDES, Case, SideName
+from bench.cases import OURS, Case, Side
 from bench.measure import Round
+from bench.sides import node_ws
 from bench.sides.result import SideResult
 
-PACKAGES = ("scaleout", "msgspec", "picows", "uvloop", "websockets")
+PACKAGES = ("scaleout", "msgspec", "uvloop", "websockets", "picows", "aiohttp", "orjson", "websocket-client")
+CROWDED = 1.1
+"""So many messages in a read, of those that are sent one at a time, are too many."""
 
 
 class Spread(msgspec.Struct, frozen=True):
@@ -54,8 +58,10 @@ class Report(Origin, frozen=True):
     """What a result file holds."""
 
     seconds: float
-    """Time of receiving of each side in each round."""
-    figures: dict[SideName, SideFigures]
+    """How long each side was measured in each round."""
+    labels: dict[str, str]
+    """What each side is."""
+    figures: dict[str, SideFigures]
     warnings: list[str]
     rounds: list[Round]
 
@@ -65,12 +71,12 @@ def spread(values: Sequence[float]) -> Spread:
     return Spread(statistics.median(values), min(values), max(values))
 
 
-def figures(rounds: Sequence[Round]) -> dict[SideName, SideFigures]:
-    """Every side's figures."""
-    return {side: _figures_of(side, rounds) for side in SIDES}
+def figures(rounds: Sequence[Round]) -> dict[str, SideFigures]:
+    """Every side's figures, in the order of the first round."""
+    return {side: _figures_of(side, rounds) for side in rounds[0].results}
 
 
-def _figures_of(side: SideName, rounds: Sequence[Round]) -> SideFigures:
+def _figures_of(side: str, rounds: Sequence[Round]) -> SideFigures:
     def over(figure: Callable[[SideResult], float]) -> Spread:
         return spread([figure(each.results[side]) for each in rounds])
 
@@ -79,10 +85,13 @@ def _figures_of(side: SideName, rounds: Sequence[Round]) -> SideFigures:
         messages_per_cpu_s=over(lambda result: result.messages_per_cpu_s),
         messages_per_s=over(lambda result: result.messages_per_s),
         peak_rss_bytes=spread(peaks) if peaks else None,
-        ratio=spread(
-            [each.results[OURS].messages_per_cpu_s / each.results[side].messages_per_cpu_s for each in rounds]
-        ),
+        ratio=spread([_ratio(each.results[OURS], each.results[side]) for each in rounds]),
     )
+
+
+def _ratio(ours: SideResult, theirs: SideResult) -> float:
+    """How many times as many messages per CPU-second; 0 where the other side had none, which is a fault."""
+    return ours.messages_per_cpu_s / theirs.messages_per_cpu_s if theirs.messages_per_cpu_s else 0.0
 
 
 def warnings(rounds: Sequence[Round]) -> list[str]:
@@ -93,7 +102,7 @@ def warnings(rounds: Sequence[Round]) -> list[str]:
         for side, result in each.results.items()
         for fault in result.faults[:3]
     ]
-    for side in SIDES:
+    for side in rounds[0].results:
         limited = sum(each.is_limited_by_generator(side) for each in rounds)
         if limited:
             found.append(
@@ -103,19 +112,33 @@ def warnings(rounds: Sequence[Round]) -> list[str]:
     return found
 
 
+def crowded(rounds: Sequence[Round]) -> list[str]:
+    """A warning where messages that were sent one at a time were read several at a time."""
+    found = [each.results[OURS].messages_per_read for each in rounds]
+    most = max((messages for messages in found if messages is not None), default=1.0)
+    if most <= CROWDED:
+        return []
+    return [
+        f"{OURS} read {most:.2f} messages at a time in some round: it was behind, and a backlog costs less to read."
+    ]
+
+
 def origin(case: str, title: str, pinning: str) -> Origin:
     """Where figures that are measured now come from."""
     date = datetime.now(UTC).isoformat(timespec="seconds")
     return Origin(case, title, date, machine(), python(), versions(), pinning)
 
 
-def make_report(case: Case, seconds: float, pinning: str, rounds: list[Round]) -> Report:
-    """Put together what a result file holds."""
+def make_report(
+    case: Case, sides: Sequence[Side], seconds: float, pinning: str, rounds: list[Round], left_out: list[str]
+) -> Report:
+    """Put together what a result file holds; `left_out` says which sides are missing, and why."""
     return Report(
         **asdict(origin(case.name, case.title, pinning)),
         seconds=seconds,
-        figures=figures(rounds),
-        warnings=warnings(rounds),
+        labels={side.name: side.label for side in sides},
+        figures={side.name: figures(rounds)[side.name] for side in sides},
+        warnings=[*warnings(rounds), *(crowded(rounds) if case.feed.rate else []), *left_out],
         rounds=rounds,
     )
 
@@ -132,17 +155,17 @@ def markdown(report: Report) -> str:
             "",
             "| side | messages per CPU-second | messages per second | peak memory | scaleout is |",
             "|---|---|---|---|---|",
-            *(_row(side, report.figures[side]) for side in SIDES),
-            *(["", *(f"**Warning**: {warning}" for warning in report.warnings)] if report.warnings else []),
+            *(_row(side, report.labels[side], figures) for side, figures in report.figures.items()),
+            *(line for warning in report.warnings for line in ("", f"**Warning**: {warning}")),
         ]
     )
 
 
-def _row(side: SideName, figures: SideFigures) -> str:
+def _row(side: str, label: str, figures: SideFigures) -> str:
     peak = f"{figures.peak_rss_bytes.median / 2**20:.0f} MiB" if figures.peak_rss_bytes else "unknown"
     ratio = figures.ratio
     cells = [
-        SIDES[side],
+        label,
         _thousands(figures.messages_per_cpu_s),
         f"{figures.messages_per_s.median / 1e3:,.0f} k",
         peak,
@@ -185,11 +208,9 @@ def python() -> str:
 
 
 def versions() -> dict[str, str]:
-    """Of the packages that matter."""
+    """Of the packages that matter, as far as they are installed."""
     found = {}
     for package in PACKAGES:
-        try:
+        with contextlib.suppress(PackageNotFoundError):
             found[package] = version(package)
-        except PackageNotFoundError:
-            found[package] = "not installed"
-    return found
+    return found | node_ws.versions()

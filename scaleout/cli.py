@@ -13,7 +13,7 @@ from typing import NamedTuple, NoReturn
 
 from msgspec import Struct
 
-from scaleout import exits, loading, logs, processors, streams
+from scaleout import compiled, exits, loading, logs, processors, streams
 from scaleout.arguments import add_no_envelope, number, number_or_auto, whole_number
 from scaleout.config import Config, Endpoint
 from scaleout.control.commands import SUBCOMMANDS as CONTROL_SUBCOMMANDS
@@ -191,7 +191,7 @@ def _parser(given: str) -> argparse.ArgumentParser:
         epilog="Without a command, `run` is meant: scaleout --workers 4 feeds.toml",
         allow_abbrev=False,
     )
-    parser.add_argument("--version", action=_ShowVersion, nargs=0, help="show the version and exit")
+    parser.add_argument("--version", action=_ShowVersion, nargs=0, help="say which version this is")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     for name, (load, summary) in _SUBCOMMANDS.items():
         sub = commands.add_parser(name, help=summary, description=summary, allow_abbrev=False)
@@ -203,10 +203,9 @@ def _parser(given: str) -> argparse.ArgumentParser:
 
 
 class _ShowVersion(argparse.Action):
-    """Looks the version up only where it is asked for."""
+    """Says the version when it is asked for: finding it out takes as long as parsing all else."""
 
-    def __call__(self, parser: argparse.ArgumentParser, *given: object) -> NoReturn:
-        """Print it, and end."""
+    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
         print(f"scaleout {_version()}")
         parser.exit()
 
@@ -214,10 +213,11 @@ class _ShowVersion(argparse.Action):
 def _version() -> str:
     from importlib import metadata
 
+    form = "compiled" if compiled.are_compiled() else "not compiled: slower"
     try:
-        return metadata.version("scaleout")
+        return f"{metadata.version('scaleout')} ({form})"
     except metadata.PackageNotFoundError:
-        return "(not installed)"
+        return f"(not installed, {form})"
 
 
 def _add_run_arguments(parser: argparse.ArgumentParser) -> None:

@@ -11,13 +11,15 @@ import sys
 from collections.abc import Sequence
 from importlib.abc import MetaPathFinder
 from importlib.machinery import ModuleSpec
-from importlib.util import spec_from_file_location
+from importlib.util import find_spec, spec_from_file_location
 from pathlib import Path
 from types import ModuleType
 
 MODULES = (
     "scaleout.core.frames",
+    "scaleout.core.inflate",
     "scaleout.core.plain",
+    "scaleout.core.sure",
     "scaleout.worker.encoding",
     "scaleout.worker.lane",
     "scaleout.worker.reading",
@@ -44,3 +46,9 @@ IS_PURE = os.environ.get(VARIABLE, "0") not in ("", "0")
 
 if IS_PURE:  # the package imports this file before any of them
     sys.meta_path.insert(0, _Sources())
+
+
+def are_compiled() -> bool:
+    """Whether all of them are used as extension modules."""
+    specs = [find_spec(name) for name in MODULES]
+    return not any(spec is None or (spec.origin or "").endswith(".py") for spec in specs)

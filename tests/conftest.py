@@ -21,6 +21,7 @@ import psutil
 import pytest
 
 from scaleout import cli
+from tests.machine import Machine
 
 ROOT = Path(__file__).parents[1]
 DEADLINE_S = 60.0
@@ -29,6 +30,30 @@ DEADLINE_S = 60.0
 hypothesis.settings.register_profile("same", derandomize=True, deadline=None)
 hypothesis.settings.register_profile("new", deadline=None)
 hypothesis.settings.load_profile("new" if "SCALEOUT_SEEDS" in os.environ else "same")
+
+
+_machine = pytest.StashKey[Machine]()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Have the processes that run tests side by side know of each other."""
+    config.stash[_machine] = Machine(config.cache.mkdir("machine"))
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What runs the whole program against the clock is alone."""
+    for item in items:
+        if item.path.is_relative_to(ROOT / "tests/integration") or item.path.is_relative_to(
+            ROOT / "tests/faults"
+        ):
+            item.add_marker("alone")
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
+    """Wait for the test's turn, before its time is taken."""
+    with item.config.stash[_machine].turn(is_alone=item.get_closest_marker("alone") is not None):
+        return (yield)
 
 
 class Launched:

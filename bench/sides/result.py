@@ -1,69 +1,86 @@
-"""What a side reports, and what all sides share as programs."""
+"""What a side is told, and what it reports."""
 
 from __future__ import annotations
 
-import argparse
 import os
 import resource
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
+from typing import Literal
 
 import msgspec
 
-WARM_UP_S = 0.5
-"""How long a peer receives before it is measured: by then it has caught up with what came as it connected."""
+from bench.feed import Feed
+from bench.limits import raise_file_limit
+
+Kind = Literal["each", "async", "pass"]
+"""Process message by message; await the processor, many at once; or check that it is JSON and write it down."""
+
+
+class Task(msgspec.Struct, frozen=True):
+    """One run of one side."""
+
+    uri: str
+    """To connect to as often as the feed has connections."""
+    feed: Feed
+    kind: Kind
+    processor: str | None
+    """MODULE:FUNCTION; None: messages pass."""
+    reference: str | None
+    """One that takes a message and gives the same result."""
+    warm_up_s: float
+    """How long to receive before it counts."""
+    seconds: float
+    generator_pid: int
+    ca_file: str | None = None
+    core: int | None = None
+
+
+class Usage(msgspec.Struct, frozen=True):
+    """What was used while the messages of a result came."""
+
+    cpu_s: float
+    """User and system time of all the side's processes."""
+    wall_s: float
+    generator_cpu_s: float | None = None
+    """The generator's, where the system says."""
 
 
 class SideResult(msgspec.Struct, frozen=True):
-    """One run of one side."""
+    """One run of one side; it has been receiving before, while and after this was measured."""
 
     messages: int
-    """Received and processed while `cpu_s` was used."""
-    cpu_s: float
-    """User and system time of all its processes, without what starting and connecting cost."""
-    messages_per_s: float
-    """By the wall clock."""
-    receiving_s: float
-    """Time for which the side has been receiving, all together, also while it was not measured."""
-    used_cpu_s: float
-    """User and system time of all its processes within `receiving_s`."""
+    """Received and processed."""
+    usage: Usage
     output_bytes: int
+    """All that it has made, from the first message to the last."""
     peak_rss_bytes: int | None
     """Of all its processes; None where the system doesn't say."""
     faults: list[str]
-    """What is wrong with its count; empty where nothing is."""
+    """What is wrong with its output, or its count; empty where nothing is."""
+    messages_per_read: float | None = None
+    """How many came at once, where the output tells."""
 
     @property
     def messages_per_cpu_s(self) -> float:
         """The figure that the sides are compared by."""
-        return self.messages / self.cpu_s
-
-
-class Numbers:
-    """The numbers that one connection's messages carried, as far as they tell whether one is missing."""
-
-    __slots__ = ("count", "first", "last")
-
-    def __init__(self, first: int = -1, last: int = -1, count: int = 0) -> None:
-        self.first = first
-        self.last = last
-        self.count = count
+        return self.messages / self.usage.cpu_s if self.usage.cpu_s else 0.0
 
     @property
-    def are_continuous(self) -> bool:
-        """Whether as many messages came as lie between the first number and the last; none is in order, too."""
-        return self.count == (self.last - self.first + 1 if self.count else 0)
+    def messages_per_s(self) -> float:
+        """By the wall clock."""
+        return self.messages / self.usage.wall_s
 
+    @property
+    def load(self) -> float:
+        """How much of one core it used."""
+        return self.usage.cpu_s / self.usage.wall_s
 
-def check_numbers(connections: Sequence[Numbers]) -> list[str]:
-    """The faults of a side that knows the first and last number, and the count, of each connection."""
-    faults = [
-        f"connection {index}: {numbers.count} messages, but numbers from {numbers.first} to {numbers.last}"
-        for index, numbers in enumerate(connections)
-        if not numbers.are_continuous
-    ]
-    silent = sum(not numbers.count for numbers in connections)
-    return [*faults, *([f"{silent} connections brought nothing"] if silent else [])]
+    @property
+    def generator_load(self) -> float | None:
+        """How much of its core the generator used."""
+        used_s = self.usage.generator_cpu_s
+        return None if used_s is None else used_s / self.usage.wall_s
 
 
 def own_peak_rss_bytes() -> int:
@@ -72,19 +89,10 @@ def own_peak_rss_bytes() -> int:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit_bytes
 
 
-Measure = Callable[[list[str], list[str], float], SideResult]
-"""(URIs, URIs of the same kind that nobody has connected to, seconds of receiving) → the result."""
-
-
-def main(measure: Measure) -> None:
-    """Run a side as a program."""
-    parser = argparse.ArgumentParser()
-    parser.add_argument("uris", nargs="+", metavar="URI")
-    parser.add_argument("seconds", type=float, metavar="SECONDS")
-    parser.add_argument("--spare", nargs="+", metavar="URI", help="as many more, for a side with two runs")
-    parser.add_argument("--core", type=int, help="run on this core alone")
-    arguments = parser.parse_args()
-    if arguments.core is not None:
-        os.sched_setaffinity(0, {arguments.core})
-    result = measure(arguments.uris, arguments.spare or arguments.uris, arguments.seconds)
-    print(msgspec.json.encode(result).decode())
+def main(measure: Callable[[Task], SideResult]) -> None:
+    """Run a side as a program: a task on standard input, the result on standard output."""
+    task = msgspec.json.decode(sys.stdin.buffer.read(), type=Task)
+    if task.core is not None:
+        os.sched_setaffinity(0, {task.core})
+    raise_file_limit()
+    print(msgspec.json.encode(measure(task)).decode())

@@ -1,41 +1,34 @@
-"""scaleout as its users run it: `python -m scaleout --workers 1`, NDJSON with envelopes into a file on disk.
+"""scaleout as its users run it: one worker and the aggregator, NDJSON with envelopes into a file on disk.
 
-Its CPU time is that of worker and aggregator, from `--summary`, and includes the start of two processes, the
-connecting and the closing. Peers are measured without these. So there are two runs, and the second receives
-for longer, by just the time asked for: what it received and used more than the first is the result.
+It is measured like the peers, in the middle of a run: what all its processes used between two moments, and how many
+lines of output it wrote meanwhile, by the size of the file at both.
 """
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import msgspec
 
 from bench import processes
-from bench.sides.result import Numbers, SideResult, main
+from bench.errors import BenchError
+from bench.sides.expectation import Expectation, Output, lines_between
+from bench.sides.meter import Meter
+from bench.sides.peer import SPOOL_DIRECTORY
+from bench.sides.result import SideResult, Task, Usage, main
+from scaleout import Control
+from scaleout.errors import ControlError
 
-SHORT_RUN_S = 2.0
-"""Duration of the first run: enough to start, connect, and come into its stride."""
-SAMPLE_S = 0.1
-SPOOL_DIRECTORY = Path("build")
-"""Under the repository's top: a system's directory for temporary files may be memory."""
-BLOCK_BYTES = 2**24
-
-
-class _Numbered(msgspec.Struct):
-    seq: int
-
-
-class Line(msgspec.Struct):
-    """A line of output, as far as it is checked."""
-
-    endpoint: str
-    received_at: int
-    data: _Numbered
+CONNECT_WITHIN_S = 60.0
+END_WITHIN_S = 60.0
+LOOK_EVERY_S = 0.05
 
 
 class Ledger(msgspec.Struct):
@@ -45,138 +38,124 @@ class Ledger(msgspec.Struct):
     delivered: int
 
 
-class Used(msgspec.Struct):
-    """What a process has used."""
-
-    cpu_s: float
-
-
 class Summary(msgspec.Struct):
     """A summary, as far as it is used."""
 
     balanced: bool
-    aggregator: Used
-    workers: list[Used]
     totals: Ledger
 
-    @property
-    def cpu_s(self) -> float:
-        """Of all processes."""
-        return self.aggregator.cpu_s + sum(worker.cpu_s for worker in self.workers)
 
+class Window(msgspec.Struct):
+    """What was measured while the run went on."""
 
-class Output:
-    """What the output file says, read line by line."""
-
-    def __init__(self) -> None:
-        self.faults: list[str] = []
-        self.lines = 0
-        self.bytes = 0
-        self.first_at = 0
-        self.last_at = 0
-        self._endpoints: dict[str, Numbers] = {}
-        self._decoder = msgspec.json.Decoder(Line)
-
-    def take(self, lines: Sequence[Line]) -> None:
-        """Check that each endpoint's numbers go on where they were."""
-        endpoints = self._endpoints
-        for line in lines:
-            seq = line.data.seq
-            numbers = endpoints.get(line.endpoint)
-            if numbers is None:
-                numbers = endpoints[line.endpoint] = Numbers(seq, seq - 1)
-            if seq != numbers.last + 1:
-                self.faults.append(f"{line.endpoint}: {seq} after {numbers.last}")
-            numbers.last = seq
-        if lines:
-            self.first_at = self.first_at or lines[0].received_at
-            self.last_at = lines[-1].received_at
-            self.lines += len(lines)
-
-    def read(self, path: Path) -> None:
-        """Take a whole file."""
-        rest = b""
-        with path.open("rb") as file:
-            while block := file.read(BLOCK_BYTES):
-                self.bytes += len(block)
-                whole, newline, rest = (rest + block).rpartition(b"\n")
-                self.take(self._decoder.decode_lines(whole + newline))
-        if rest:
-            self.faults.append("the output ends within a line")
-
-    @property
-    def receiving_s(self) -> float:
-        """From the first read to the last."""
-        return (self.last_at - self.first_at) / 1e9
-
-
-class Run(msgspec.Struct):
-    """One run of scaleout."""
-
-    messages: int
-    cpu_s: float
-    receiving_s: float
-    output_bytes: int
+    usage: Usage
+    start: int
+    """Size of the output at the first moment, in bytes."""
+    stop: int
     peak_rss_bytes: int | None
-    faults: list[str]
 
 
-def run(uris: Sequence[str], duration_s: float, directory: Path) -> Run:
-    """Run scaleout, and check what it wrote."""
-    output, summary_file = directory / "output.jsonl", directory / "summary.json"
-    output.unlink(missing_ok=True)
-    command = [sys.executable, "-m", "scaleout", "run", *uris]
-    command += ["--workers", "1", "--processor", "bench.workload:on_trade", "--duration", str(duration_s)]
-    command += ["--sink", str(output), "--summary", str(summary_file)]
-    command += ["--view", "none", "--log-level", "error"]
-    peaks: dict[int, int] = {}
-    with subprocess.Popen(command) as process:
-        while True:
-            try:
-                code = process.wait(SAMPLE_S)
-                break
-            except subprocess.TimeoutExpired:
-                peaks |= processes.peak_rss_bytes(process.pid)
+def measure(task: Task) -> SideResult:
+    """Run it, look twice, end it, and check what it wrote."""
+    SPOOL_DIRECTORY.mkdir(exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix="bench-", dir=SPOOL_DIRECTORY) as name:
+        directory = Path(name)
+        output = directory / "output.jsonl"
+        with _running(task, directory) as process:
+            _await_live(process, Control(directory / "run.sock"), task.feed.connections)
+            time.sleep(task.warm_up_s)
+            window = _look(task, process.pid, output)
+        written = Output(Expectation(task).cycle())
+        written.read(output)
+        return SideResult(
+            messages=lines_between(output, window.start, window.stop),
+            usage=window.usage,
+            output_bytes=output.stat().st_size,
+            peak_rss_bytes=window.peak_rss_bytes,
+            faults=find_faults(task, written, directory / "summary.json"),
+            messages_per_read=written.lines / written.reads if written.reads else None,
+        )
+
+
+def configuration(task: Task) -> dict[str, object]:
+    """What scaleout is told, apart from the paths."""
+    defaults: dict[str, object] = {"proxy": False}
+    if task.processor is not None:
+        defaults["processor"] = task.processor
+    if task.ca_file is not None:
+        defaults["tls"] = {"ca": task.ca_file}
+    if task.feed.deflate != "off":
+        defaults["compression"] = "deflate"
+    return {
+        "workers": 1,
+        "view": "none",
+        "log_level": "error",
+        "defaults": defaults,
+        "endpoints": [
+            {"name": f"feed-{index:05}", "uri": task.uri} for index in range(task.feed.connections)
+        ],
+    }
+
+
+@contextmanager
+def _running(task: Task, directory: Path) -> Iterator[subprocess.Popen[bytes]]:
+    config = configuration(task) | {
+        "sink": str((directory / "output.jsonl").resolve()),
+        "summary": str((directory / "summary.json").resolve()),
+        "control": os.path.relpath(directory / "run.sock"),
+    }
+    file = directory / "feeds.json"
+    file.write_bytes(msgspec.json.encode(config))
+    with subprocess.Popen([sys.executable, "-m", "scaleout", str(file)]) as process:
+        try:
+            yield process
+        finally:
+            process.terminate()
+            code = process.wait(END_WITHIN_S)
     if code not in (0, 3):
-        raise SystemExit(f"scaleout ended with exit code {code}")
+        raise BenchError(f"scaleout ended with exit code {code}")
+
+
+def _await_live(process: subprocess.Popen[bytes], control: Control, connections: int) -> None:
+    deadline_s = time.monotonic() + CONNECT_WITHIN_S
+    live = 0
+    while time.monotonic() < deadline_s and process.poll() is None:
+        time.sleep(LOOK_EVERY_S)
+        try:
+            live = sum(endpoint.state == "live" for endpoint in control.status().endpoints)
+        except ControlError:
+            continue
+        if live == connections:
+            return
+    raise BenchError(f"only {live} of {connections} connections were there after {CONNECT_WITHIN_S:g} s")
+
+
+def _look(task: Task, pid: int, output: Path) -> Window:
+    members = list(processes.peak_rss_bytes(pid))
+
+    def cpu_s() -> float:
+        used_s = processes.cpu_s(members)
+        if used_s is None:
+            raise BenchError("scaleout can't be measured here: the system doesn't tell of other processes")
+        return used_s
+
+    meter, start = Meter(task, cpu_s), output.stat().st_size
+    time.sleep(task.seconds)
+    usage, stop = meter.usage(), output.stat().st_size
+    return Window(usage, start, stop, sum(processes.peak_rss_bytes(pid).values()) or None)
+
+
+def find_faults(task: Task, output: Output, summary_file: Path) -> list[str]:
+    """What is wrong with a run's output, and with its books."""
     summary = msgspec.json.decode(summary_file.read_bytes(), type=Summary)
-    written = Output()
-    written.read(output)
-    output.unlink()
-    faults = written.faults
+    faults = list(output.faults)
     if not summary.balanced:
         faults.append("the ledger is not balanced")
-    if not summary.totals.received == summary.totals.delivered == written.lines:
-        faults.append(f"{summary.totals}, but {written.lines} lines of output")
-    return Run(
-        messages=summary.totals.received,
-        cpu_s=summary.cpu_s,
-        receiving_s=written.receiving_s,
-        output_bytes=written.bytes,
-        peak_rss_bytes=sum(peaks.values()) or None,
-        faults=faults,
-    )
-
-
-def measure(uris: list[str], spare: list[str], seconds: float) -> SideResult:
-    """Receive from all URIs for that time longer than a short run does.
-
-    The two runs have feeds of their own: a paced one that was left meanwhile would have a backlog.
-    """
-    SPOOL_DIRECTORY.mkdir(exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix="bench-", dir=SPOOL_DIRECTORY) as directory:
-        short = run(uris, SHORT_RUN_S, Path(directory))
-        long = run(spare, SHORT_RUN_S + seconds, Path(directory))
-    return SideResult(
-        messages=long.messages - short.messages,
-        cpu_s=long.cpu_s - short.cpu_s,
-        messages_per_s=long.messages / long.receiving_s,
-        receiving_s=short.receiving_s + long.receiving_s,
-        used_cpu_s=short.cpu_s + long.cpu_s,
-        output_bytes=long.output_bytes,
-        peak_rss_bytes=long.peak_rss_bytes,
-        faults=[*short.faults, *long.faults],
-    )
+    if not summary.totals.received == summary.totals.delivered == output.lines:
+        faults.append(f"{summary.totals}, but {output.lines} lines of output")
+    if output.endpoints < task.feed.connections:
+        faults.append(f"{task.feed.connections - output.endpoints} connections brought nothing")
+    return faults
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterator
+from functools import lru_cache
 from urllib.parse import urlsplit
 
 from scaleout.config import Config, Endpoint
@@ -26,8 +27,9 @@ def budget_of(uri: str, budgeted: Collection[str]) -> str | None:
     return next((name for name in (f"{shown}:{port}", shown) if name in budgeted), None)
 
 
+@lru_cache(maxsize=2**17)
 def host_of(uri: str) -> str:
-    """The host and port of a URI, as far as it is known."""
+    """The host and port of a URI, as far as it is known; kept, for the placement asks every second for each."""
     return urlsplit(uri).netloc.rpartition("@")[2].lower()
 
 

@@ -17,7 +17,7 @@ from scaleout.errors import Reject
 from scaleout.logs import EndpointLogger
 from scaleout.monitor.text import plural
 from scaleout.worker.decoding import Read
-from scaleout.worker.encoding import LineEncoder, Lines, encode_lines
+from scaleout.worker.encoding import LineEncoder, Lines, encode_lines, types_of
 from scaleout.worker.outbox import Outbox
 from scaleout.worker.telling import Telling
 from scaleout.worker.tray import Tray
@@ -84,9 +84,13 @@ class Books:
         """What a line's envelope begins with."""
         return self._encoder.head
 
-    def wrap(self, lines: bytes, received_at: int) -> Lines:
-        """Put the envelope around results that are JSON lines."""
-        return self._encoder.wrap(lines, received_at)
+    def encode(self, results: Sequence[object], received_at: int) -> Lines:
+        """Results as lines, in their envelopes where these are wanted.
+
+        Raises:
+            Exception: whatever msgspec says of the first result that can't be encoded.
+        """
+        return self._encoder.encode(results, received_at)
 
     @contextmanager
     def in_one_batch(self) -> Iterator[None]:
@@ -259,7 +263,7 @@ def _are_plain(types: set[type]) -> bool:
 
 def single_results(outcomes: Sequence[object]) -> Sequence[object] | None:
     """The outcomes that aren't None, if each is one result."""
-    types = set(map(type, outcomes))
+    types = types_of(outcomes)
     if _are_plain(types):
         return outcomes
     if NoneType not in types or not _are_plain(types - {NoneType}):

@@ -8,13 +8,13 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 from websockets.asyncio.client import ClientConnection, connect
-from websockets.proxy import get_proxy
 from websockets.typing import Subprotocol
 from websockets.uri import parse_uri
 from websockets.version import version as WEBSOCKETS_VERSION
 
 from scaleout.config import TLS, Endpoint
 from scaleout.worker.connection import FeedConnection
+from scaleout.worker.proxies import Proxies
 from scaleout.worker.resolver import Answer, Resolver, is_address
 from scaleout.worker.tls import forget_if_unanswered, tls_context
 
@@ -35,6 +35,7 @@ class Dialer:
 
     def __init__(self) -> None:
         self._resolver = Resolver()
+        self._proxies = Proxies()
 
     async def dial(
         self,
@@ -62,6 +63,7 @@ class Dialer:
         connection = await _Connect(
             uri,
             resolver=self._resolver,
+            proxies=self._proxies,
             tls=endpoint.tls,
             on_redirect=on_redirect,
             create_connection=FeedConnection,
@@ -92,12 +94,15 @@ class _Connect(connect):
         uri: str,
         *,
         resolver: Resolver,
+        proxies: Proxies,
         tls: TLS,
         on_redirect: Callable[[str], Awaitable[None]],
         **options: Any,
     ) -> None:
         super().__init__(uri, **options)
         self._resolver = resolver
+        self._proxies = proxies
+        self._asks_for_proxy = self.proxy is True
         self._tls = tls
         self._on_redirect = on_redirect
         self._is_redirected = False
@@ -119,8 +124,9 @@ class _Connect(connect):
 
     async def _open(self, options: dict[str, Any]) -> ClientConnection:
         server = self.ws_uri
-        proxy = get_proxy(server) if self.proxy is True else self.proxy
-        if proxy is not None or is_address(server.host):  # what a name means is then the proxy's matter
+        if self._asks_for_proxy:  # the library would ask anew for each connection
+            self.proxy = self._proxies.proxy_for(server)
+        if self.proxy is not None or is_address(server.host):  # what a name means is then the proxy's matter
             self.create_connection_kwargs = options
             return await super().open_tcp_connection()
         try:

@@ -11,8 +11,14 @@ from collections.abc import Sequence
 
 import msgspec
 
+from scaleout.core.frames import IS_COMPILED
+
 Lines = tuple[bytes | memoryview, ...]
 """Parts whose concatenation is whole lines."""
+
+HEAD_END = b',"data":'
+"""Between the receive time of an envelope and the result."""
+LINE_END = b"}\n"
 
 _encoder = msgspec.json.Encoder()
 
@@ -27,6 +33,15 @@ def encode_lines(results: Sequence[object]) -> bytes:
     return lines if _has_no_breaks(lines, lines.count(b"\n"), results) else _flattened(results)
 
 
+def encode_loosely(results: Sequence[object]) -> bytes:
+    """The same, unless there is pre-encoded JSON in a result: that may hold line breaks.
+
+    Raises:
+        Exception: whatever msgspec says of the first result that can't be encoded.
+    """
+    return _encoder.encode_lines(results)
+
+
 def _has_no_breaks(lines: bytes, newlines: int, results: Sequence[object]) -> bool:
     """Whether there is a newline behind each result, and no other line break."""
     return newlines == len(results) and b"\r" not in lines
@@ -35,6 +50,19 @@ def _has_no_breaks(lines: bytes, newlines: int, results: Sequence[object]) -> bo
 def _flattened(results: Sequence[object]) -> bytes:
     """Results with pre-encoded JSON (`msgspec.Raw`) in them, which may hold line breaks."""
     return b"".join([flatten(_encoder.encode(result)) + b"\n" for result in results])
+
+
+def types_of(results: Sequence[object]) -> set[type]:
+    """The types that there are among results."""
+    if not IS_COMPILED:
+        return set(map(type, results))
+    found: set[type] = set()
+    last: type | None = None
+    for result in results:
+        if type(result) is not last:
+            last = type(result)
+            found.add(last)
+    return found
 
 
 def flatten(document: bytes) -> bytes:
@@ -76,32 +104,9 @@ class LineEncoder:
             return ()
         if not self._envelope:
             return (lines,)
-        prefix = b'%b%d,"data":' % (self.head, received_at)
-        wrapped = lines.replace(b"\n", b"}\n" + prefix)
+        prefix = b"%b%d%b" % (self.head, received_at, HEAD_END)
+        wrapped = lines.replace(b"\n", LINE_END + prefix)
         return (prefix, memoryview(wrapped)[: -len(prefix)])
 
     def _envelope_size(self, received_at: int) -> int:
-        return len(b'%b%d,"data":}' % (self.head, received_at))
-
-
-def wrap_each(lines: bytes, heads: list[bytes], times: list[int], counts: list[int]) -> bytes:
-    """Put envelopes around JSON lines of several endpoints.
-
-    Args:
-        lines: each with its newline.
-        heads: what the envelopes begin with; likewise
-        times: Unix ns, and
-        counts: how many lines each is for.
-    """
-    each = lines.split(b"\n")
-    parts: list[bytes] = []
-    position = 0
-    for index in range(len(heads)):
-        prefix = heads[index] + str(times[index]).encode() + b',"data":'
-        stop = position + counts[index]
-        while position < stop:
-            parts.append(prefix)
-            parts.append(each[position])
-            parts.append(b"}\n")
-            position += 1
-    return b"".join(parts)
+        return len(b"%b%d%b}" % (self.head, received_at, HEAD_END))

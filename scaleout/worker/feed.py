@@ -17,9 +17,11 @@ from scaleout.core.streams import Change, assign, change
 from scaleout.errors import SendError
 from scaleout.logs import EndpointLogger
 from scaleout.worker.cures import Cures, HookCaller
+from scaleout.worker.flag import Flag
 from scaleout.worker.gaps import GapWatch, Numbering
 from scaleout.worker.inlet import Inlet
 from scaleout.worker.links.producing import Producing
+from scaleout.worker.links.stalls import look_every_s
 from scaleout.worker.means import Means
 from scaleout.worker.moving.gate import Gate
 from scaleout.worker.resume import Resume
@@ -71,8 +73,10 @@ class Feed:
         self._producing: Producing | None = None
         self._hook: HookCaller | None = None
         self._tasks: dict[Session, asyncio.Task[None]] = {}
-        self._farewells: set[asyncio.Task[None]] = set()
-        self._ended = asyncio.Event()
+        self._farewells: dict[asyncio.Task[None], None] = {}
+        self._ended = Flag()
+        self.look_every_s = look_every_s(endpoint.stale_after)
+        """How often `look` is to be called."""
         if endpoint.producer is not None:
             self._producing = Producing(hooks.load_producer(endpoint.producer), endpoint.name, logger)
         if endpoint.on_gap not in (None, "resubscribe", "reconnect"):
@@ -280,8 +284,8 @@ class Feed:
             if session in self._tasks:  # else it has ended for good
                 self._tasks[session].cancel()
             farewell = asyncio.get_running_loop().create_task(self._dismiss(session))
-            self._farewells.add(farewell)
-            farewell.add_done_callback(self._farewells.discard)
+            self._farewells[farewell] = None
+            farewell.add_done_callback(self._farewells.pop)
 
     async def _dismiss(self, session: Session) -> None:
         """Close a connection that nothing is left for."""

@@ -10,9 +10,24 @@ cdef class Portion:
     cdef public list payloads
     cdef public long long received_at
 
+@cython.locals(payloads=list, portion=Portion)
+cpdef list payloads_of(list portions)
+
+@cython.locals(opened=list, index=Py_ssize_t, portion=Portion, count=Py_ssize_t, tray=Tray)
+cpdef list settle(list portions, list results)
+
+@cython.locals(
+    each=list, parts=list, position=Py_ssize_t, index=Py_ssize_t, portion=Portion, prefix=bytes, stop=Py_ssize_t
+)
+cpdef object wrap(list portions, list results, bytes lines)
+
+@cython.locals(portion=Portion, prefix=bytes, parts=list, payload=bytes)
+cpdef list pass_on(list portions, bint envelope)
+
 cdef class Lane:
     cdef public object inlet, books
     cdef public Tray tray
+    cdef public bytes head
     cdef public Py_ssize_t waiting
     cdef public bint is_alone
     cdef Pool _pool
@@ -27,12 +42,14 @@ cdef class Lane:
 
 cdef class Pool:
     cdef public bint is_off
-    cdef object _work, _clock, _kind, _timer
+    cdef object _work, _clock, _on_flush, _kind, _timer
     cdef double _linger_s, _on_again_at
     cdef list _portions
-    cdef Py_ssize_t _count, _size, _until_timed
+    cdef Py_ssize_t _count, _size, _until_timed, _slow_flushes
 
-    cpdef add(self, Lane lane, list payloads, object kind, long long received_at, Py_ssize_t size_bytes)
+    cpdef expect(self, object kind)
+    @cython.locals(portion=Portion)
+    cpdef add(self, Lane lane, list payloads, long long received_at, Py_ssize_t size_bytes)
     @cython.locals(portions=list, portion=Portion, count=Py_ssize_t, began_ns="long long")
     cpdef flush(self)
     @cython.locals(since="long long", each_ns="long long", portion=Portion)

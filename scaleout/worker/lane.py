@@ -14,6 +14,8 @@ from typing import Protocol
 
 from scaleout.core.frames import Kind, size_of
 from scaleout.worker.books import Books
+from scaleout.worker.encoding import HEAD_END, LINE_END
+from scaleout.worker.tray import Tray
 
 TIMED_EVERY = 17
 """One message in so many is timed, or all that came with it; a prime, lest it keeps step with the feed."""
@@ -23,6 +25,10 @@ FLUSH_BYTES = 64 * 2**10
 SLOW_NS = 20_000
 """CPU time of a message from which on gathering gains nothing: each endpoint then works by itself, and shows what
 its messages cost."""
+LONG_NS = 2_000_000
+"""With less at a time, nobody waits for long, and few messages say little of what others cost."""
+SLOW_FLUSHES = 3
+"""In a row: the first messages of all cost more than those that follow."""
 ALONE_S = 1.0
 """For how long; then it is tried again."""
 
@@ -73,6 +79,80 @@ class Portion:
         self.received_at = received_at
 
 
+def payloads_of(portions: list[Portion]) -> list[bytes]:
+    """All payloads, in order."""
+    if len(portions) == 1:
+        return portions[0].payloads
+    payloads: list[bytes] = []
+    for portion in portions:
+        payloads += portion.payloads
+    return payloads
+
+
+def settle(portions: list[Portion], results: list[int] | None) -> list[Tray]:
+    """Count messages as dealt with.
+
+    Args:
+        portions: the messages.
+        results: how many each portion has come to, where it isn't one for each message.
+
+    Returns:
+        The trays that nothing had been in since they were last emptied.
+    """
+    opened: list[Tray] = []
+    for index, portion in enumerate(portions):
+        count = len(portion.payloads)
+        tray = portion.lane.tray
+        tray.settle(count, count if results is None else results[index])
+        if not tray.is_open:
+            tray.is_open = True
+            opened.append(tray)
+    return opened
+
+
+def wrap(portions: list[Portion], results: list[int] | None, lines: bytes) -> bytes | None:
+    """Put each endpoint's envelope around its lines.
+
+    Args:
+        portions: whose lines they are.
+        results: as for `settle`.
+        lines: each with its newline.
+
+    Returns:
+        None where there are other line breaks, too.
+    """
+    each = lines.split(b"\n")
+    parts: list[bytes] = []
+    position = 0
+    for index, portion in enumerate(portions):
+        prefix = portion.lane.head + str(portion.received_at).encode() + HEAD_END
+        stop = position + (len(portion.payloads) if results is None else results[index])
+        while position < stop and position < len(each):
+            parts.append(prefix)
+            parts.append(each[position])
+            parts.append(LINE_END)
+            position += 1
+    return b"".join(parts) if position == len(each) - 1 and b"\r" not in lines else None
+
+
+def pass_on(portions: list[Portion], envelope: bool) -> list[bytes]:
+    """The payloads as lines, within envelopes where these are wanted; in parts of whole or broken lines."""
+    if not envelope:
+        return [b"\n".join(payloads_of(portions)), b"\n"]
+    if len(portions) == 1:
+        portion = portions[0]
+        prefix = portion.lane.head + str(portion.received_at).encode() + HEAD_END
+        return [prefix, (LINE_END + prefix).join(portion.payloads), LINE_END]
+    parts: list[bytes] = []
+    for portion in portions:
+        prefix = portion.lane.head + str(portion.received_at).encode() + HEAD_END
+        for payload in portion.payloads:
+            parts.append(prefix)
+            parts.append(payload)
+            parts.append(LINE_END)
+    return [b"".join(parts)]
+
+
 class Lane:
     """One endpoint's way into a pool.
 
@@ -88,6 +168,7 @@ class Lane:
         self.inlet = inlet
         self.books = inlet.books
         self.tray = inlet.books.tray
+        self.head = inlet.books.head
         self.waiting = 0
         """Messages that are gathered, and not dealt with yet."""
         self.is_alone = False
@@ -100,6 +181,7 @@ class Lane:
 
     def take(self, payloads: list[bytes], kind: Kind, received_at: int) -> None:
         """Take the messages of a read: they are noted, and dealt with soon."""
+        self._pool.expect(kind)  # which may come to leave earlier ones to the long way
         count = len(payloads)
         size_bytes = size_of(payloads)
         self._messages[self._slot] += count
@@ -108,7 +190,7 @@ class Lane:
         if self._pool.is_off or self.is_alone:
             self._take_long_way(payloads, kind, received_at)
         else:
-            self._pool.add(self, payloads, kind, received_at, size_bytes)
+            self._pool.add(self, payloads, received_at, size_bytes)
 
     def _take_long_way(self, payloads: list[bytes], kind: Kind, received_at: int) -> None:
         if self._pool.is_off:
@@ -134,28 +216,42 @@ class Pool:
         work: what is done with them.
         linger_s: how long they may wait; 0: they don't.
         clock: the loop.
+        on_flush: told of how many reads have been dealt with together.
     """
 
-    def __init__(self, work: Work, linger_s: float, clock: Clock) -> None:
+    def __init__(
+        self, work: Work, linger_s: float, clock: Clock, on_flush: Callable[[int], object] | None = None
+    ) -> None:
         self.is_off = False
         """Whether messages cost so much that each endpoint goes its own way for a while."""
         self._work = work
         self._linger_s = linger_s
         self._clock = clock
+        self._on_flush = on_flush
         self._portions: list[Portion] = []
         self._count = 0
         self._size = 0
         self._kind = Kind.TEXT
         self._timer: Timer | None = None
         self._until_timed = TIMED_EVERY
+        self._slow_flushes = 0
         self._on_again_at = 0.0
 
-    def add(self, lane: Lane, payloads: list[bytes], kind: Kind, received_at: int, size_bytes: int) -> None:
-        """Take what a read has brought."""
+    def expect(self, kind: Kind) -> None:
+        """Take messages of this kind from now on."""
         if kind is not self._kind:
             self.flush()
             self._kind = kind
-        self._portions.append(Portion(lane, payloads, received_at))
+
+    def add(self, lane: Lane, payloads: list[bytes], received_at: int, size_bytes: int) -> None:
+        """Take what a read has brought, of the kind that is expected."""
+        portion = Portion.__new__(
+            Portion
+        )  # for each read, and `__init__` would take longer than all else here
+        portion.lane = lane
+        portion.payloads = payloads
+        portion.received_at = received_at
+        self._portions.append(portion)
         lane.waiting += len(payloads)
         self._count += len(payloads)
         self._size += size_bytes
@@ -175,6 +271,8 @@ class Pool:
         for portion in portions:
             portion.lane.waiting = 0
         count, self._count, self._size = self._count, 0, 0
+        if self._on_flush is not None:
+            self._on_flush(len(portions))
         self._until_timed -= count
         if self._until_timed > 0:
             self._work.handle(portions, self._kind)
@@ -190,7 +288,10 @@ class Pool:
         each_ns = used_ns // count
         for portion in portions:
             portion.lane.note_cpu(each_ns * since * len(portion.payloads) // count)
-        if each_ns >= SLOW_NS:
+        is_slow = each_ns >= SLOW_NS and used_ns >= LONG_NS
+        self._slow_flushes = self._slow_flushes + 1 if is_slow else 0
+        if self._slow_flushes == SLOW_FLUSHES:
+            self._slow_flushes = 0
             self.is_off = True
             self._on_again_at = self._clock.time() + ALONE_S
 

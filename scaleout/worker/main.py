@@ -40,6 +40,7 @@ from scaleout.core.wire import (
 from scaleout.errors import ProcessorError, SendError
 from scaleout.tally import Allowance, Tally
 from scaleout.worker.assigned import Assigned
+from scaleout.worker.cadence import Cadence
 from scaleout.worker.dialing import Dialer
 from scaleout.worker.inlet import Intake
 from scaleout.worker.links.permits import Permits
@@ -48,7 +49,11 @@ from scaleout.worker.moving.moves import Moves
 from scaleout.worker.moving.taking import Taking
 from scaleout.worker.outbox import Outbox
 from scaleout.worker.pooled import Pools
+from scaleout.worker.rounds import Rounds
 from scaleout.worker.words import text_of
+
+STARTED_AT_ONCE = 20
+"""Endpoints that are started, and begin to connect, in one turn of the loop."""
 
 _log = logging.getLogger("scaleout.worker")
 
@@ -76,11 +81,15 @@ class Worker:
 
     def __init__(self, tally: Tally, allowance: Allowance | None) -> None:
         self._outbox = Outbox()
-        self._pools = Pools(self._outbox, asyncio.get_running_loop())
+        self._cadence = Cadence(asyncio.get_running_loop())
+        self._pools = Pools(self._outbox, asyncio.get_running_loop(), self._cadence.note)
         self._intake = Intake(tally, allowance, self._reach_limit)
         self._permits = Permits(self.report)
         self._means = Means(Dialer(), self._permits, Random())
         self._assigned: dict[int, Assigned] = {}
+        self._looks: dict[int, int] = {}
+        """By slot, after how many heartbeats it is to be looked at again."""
+        self._rounds: Rounds
         self._moves = Moves(self.report, self._release)
         self._helped_before_s = 0.0
         """CPU seconds of processes that helped with them."""
@@ -125,9 +134,10 @@ class Worker:
         self._permits.limit(setup.budgeted)
         self.report(Ready())
         async with asyncio.TaskGroup() as self._tasks:
+            self._rounds = Rounds(setup.heartbeat_interval)
             beating = self._tasks.create_task(self._beat(setup.heartbeat_interval))
             while (command := await self._commands.get()) is not None and not isinstance(command, Stop):
-                self._obey(command)
+                await self._obey(command)
             if command is not None:
                 await self._stop()
             beating.cancel()
@@ -144,7 +154,7 @@ class Worker:
         except OSError as exc:
             _log.warning("can't keep to core %d (%s): goes on without", core, exc.strerror or exc)
 
-    def _obey(self, command: Command) -> None:
+    async def _obey(self, command: Command) -> None:
         """Do what concerns one endpoint, or some, and say what came of it."""
         match command:
             case Grant(ticket):
@@ -154,8 +164,7 @@ class Worker:
             case Hide(values):
                 secrets.learn(values)
             case Assign(assignments):
-                for assignment in assignments:
-                    self._start(assignment)
+                await self._start_all(assignments)
             case Release(slot):
                 self._release(slot)
             case Offer(_, slot):
@@ -208,18 +217,26 @@ class Worker:
         return time.process_time() + self._helped_before_s + helped_s
 
     async def _beat(self, interval_s: float) -> None:
-        loop = asyncio.get_running_loop()
+        loop, rounds = asyncio.get_running_loop(), self._rounds
         while True:
             due = loop.time() + interval_s
             await asyncio.sleep(interval_s)
             lag = max(0.0, loop.time() - due)
-            for each in self._assigned.values():
-                each.feed.look(loop.time(), lag)
+            rounds.beat(lag)
+            for slot in rounds.due(self._looks):
+                self._assigned[slot].feed.look(loop.time(), rounds.lag_s(self._looks[slot]))
             self._outbox.post_all()
             own_cpu_s = time.process_time()
             self.report(Heartbeat(lag, self._cpu_s, self._outbox.backlog_bytes, own_cpu_s))
 
     # Endpoints
+
+    async def _start_all(self, assignments: Sequence[Assignment]) -> None:
+        """Start some at a time, so that the first are read while the last are still to be opened."""
+        for count, assignment in enumerate(assignments, start=1):
+            self._start(assignment)
+            if count % STARTED_AT_ONCE == 0:
+                await asyncio.sleep(0)
 
     def _start(self, assignment: Assignment) -> None:
         try:
@@ -264,6 +281,8 @@ class Worker:
 
     def _begin(self, assigned: Assigned) -> None:
         self._assigned[assigned.slot] = assigned
+        self._cadence.follow(assigned.slot, assigned.feed.endpoint.linger)
+        self._looks[assigned.slot] = self._rounds.beats_in(assigned.feed.look_every_s)
         assigned.begin(self._tasks)
 
     def _tell(self, assignment: Assignment, exc: ProcessorError) -> str:
@@ -279,11 +298,13 @@ class Worker:
 
     def _release(self, slot: int) -> None:
         """Let an endpoint go, in the background."""
+        self._looks.pop(slot, None)
         assigned = self._assigned.pop(slot, None)
         if assigned is None:
             self._outbox.put_released(slot)
             return
         self._moves.let_go(slot)
+        self._cadence.forget(slot)
         assigned.stop_receiving()
         task = self._tasks.create_task(self._let_go(assigned))
         self._releases.add(task)

@@ -13,7 +13,7 @@ from scaleout.channel import Channel
 from scaleout.core.wire import Batch, Command, DeadLetter, Drained, Released, TriedLetter
 from scaleout.valve import Source, Valve
 from scaleout.worker.encoding import Lines
-from scaleout.worker.tray import Tray, take_all
+from scaleout.worker.tray import Tray, take_all, with_marks
 
 FLUSH_BYTES = 64 * 2**10
 HIGH_WATER_BYTES = 2**20
@@ -68,12 +68,9 @@ class Outbox:
             self._timer.cancel()
             self._timer = self._loop.call_later(linger_s, self.flush)
 
-    def put_together(self, trays: Sequence[Tray], lines: Lines) -> None:
-        """Take the trays of many endpoints, and lines that belong to them, which have waited enough."""
-        for tray in trays:
-            if not tray.is_open:
-                tray.is_open = True
-                self._trays.append(tray)
+    def put_together(self, trays: Sequence[Tray], lines: Sequence[bytes | memoryview]) -> None:
+        """Take trays that have just been opened, and lines of theirs and of open ones, which have waited enough."""
+        self._trays.extend(trays)
         self._parts.extend(lines)
         self.backlog_bytes += sum(map(len, lines))
         self._flush_unless_held()
@@ -153,9 +150,10 @@ class Outbox:
         parts, self._parts = self._parts, []
         retried, self._retried = self._retried, []
         self.backlog_bytes = 0
-        cursors = tuple(tray.cursor for tray in trays if tray.cursor is not None)
-        numbers = tuple(mark for tray in trays if tray.numbers and (mark := tray.numbers()) is not None)
-        tails = tuple(each for tray in trays if tray.tails and (each := tray.tails()) is not None)
+        marked = with_marks(trays)
+        cursors = tuple(tray.cursor for tray in marked if tray.cursor is not None)
+        numbers = tuple(mark for tray in marked if tray.numbers and (mark := tray.numbers()) is not None)
+        tails = tuple(each for tray in marked if tray.tails and (each := tray.tails()) is not None)
         plain, entries = take_all(trays)
         channel.send(Batch(entries, tuple(letters), cursors, tuple(retried), numbers, tails, plain), parts)
 

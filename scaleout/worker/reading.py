@@ -1,8 +1,8 @@
 # cython: annotation_typing=False
-"""What is done with each read of a connection: plain frames are cut out and handed on in the same callback.
+"""What is done with each read of a connection: whole messages are cut out and handed on in the same callback.
 
-All else goes to the connection, and there to the library, in its place: the handshake, frames that aren't plain,
-and whatever comes once the connection is closing.
+All else goes to the connection, and there to the library, in its place: the handshake, control frames, fragments
+and faults, and whatever comes once the connection is closing.
 """
 
 from __future__ import annotations
@@ -14,11 +14,13 @@ from typing import Protocol
 from websockets.protocol import State
 
 from scaleout.core.frames import Kind, first_invalid_text, scan_run
+from scaleout.core.inflate import Inflater
 from scaleout.worker.lane import Lane
 
 _OPEN = State.OPEN
 _TEXT, _BINARY = Kind.TEXT, Kind.BINARY
 _FIRST_OF_BINARY = int(Kind.BINARY)
+_COMPRESSED = 0x40
 
 
 class Library(Protocol):
@@ -39,7 +41,7 @@ class Reader:
         library: the connection's protocol.
         limit: largest payload in bytes that is cut out.
         begin: takes what comes until `is_upgraded`.
-        take_other: takes a read and the position of a frame that isn't plain; returns where the next one begins.
+        take_other: takes a read and the position of a frame that is no message; returns where the next one begins.
         deliver: takes the messages of a read, while there is no lane for them.
         take_late: takes what comes once the connection isn't open any more.
     """
@@ -59,6 +61,8 @@ class Reader:
         """Whether the handshake is over."""
         self.lane: Lane | None = None
         """The short way for messages, where nothing is to be done with them before."""
+        self.inflater: Inflater | None = None
+        """Where compression was negotiated."""
         self.messages = 0
         """Those that have gone that way."""
         self._library = library
@@ -109,8 +113,12 @@ class Reader:
         while position < end and is_open:
             payloads: list[bytes] = []
             if self._library.current_size is None:
-                kind = _BINARY if data[position] == _FIRST_OF_BINARY else _TEXT
-                payloads, position = scan_run(data, position, self._limit)
+                first = data[position]
+                kind = _BINARY if first & ~_COMPRESSED == _FIRST_OF_BINARY else _TEXT
+                if first & _COMPRESSED and self.inflater is not None:
+                    payloads, position = self.inflater.scan_run(data, position)
+                else:
+                    payloads, position = scan_run(data, position, self._limit)
             if not payloads:
                 position = self._take_other(data, position)
             else:

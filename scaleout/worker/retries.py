@@ -58,7 +58,7 @@ class Retries:
         self._envelope = envelope
         self._send = send
         self._log = logger
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks: dict[asyncio.Task[None], None] = {}
 
     @cached_property
     def _processor(self) -> Processor | None:
@@ -79,8 +79,8 @@ class Retries:
     def begin(self, letters: Sequence[LetterToTry]) -> None:
         """Try letters, in the background."""
         task = asyncio.get_running_loop().create_task(self._try_all(letters))
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        self._tasks[task] = None
+        task.add_done_callback(self._tasks.pop)
 
     async def _try_all(self, letters: Sequence[LetterToTry]) -> None:
         gate = _Gate()

@@ -17,6 +17,7 @@ from scaleout.core.remedies import Remedy
 from scaleout.errors import SendError
 from scaleout.logs import EndpointLogger
 from scaleout.worker.connection import Receiver
+from scaleout.worker.flag import Flag
 from scaleout.worker.gaps import GapWatch
 from scaleout.worker.handover.succession import Succession
 from scaleout.worker.inlet import Inlet
@@ -91,8 +92,8 @@ class Session:
             is_decoded_at_once = endpoint.backpressure == "block" and not endpoint.processors
             self._invalid = InvalidWatch(endpoint.max_invalid, is_decoded_at_once, inlet.books)
         self.links = OpenLinks(inlet, self._standing.backoff)
-        self._wake = asyncio.Event()
-        self._roused = asyncio.Event()
+        self._wake = Flag()
+        self._roused = Flag()
         """Set when a spare isn't one any more, or has ended."""
 
     def __repr__(self) -> str:

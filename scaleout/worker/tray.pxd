@@ -16,3 +16,6 @@ cdef class Tray:
 
 @cython.locals(plain=list, others=tuple, words="unsigned int[::1]", at=Py_ssize_t, tray=Tray)
 cpdef tuple take_all(list trays)
+
+@cython.locals(tray=Tray)
+cpdef list with_marks(list trays)

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 from scaleout.core.ledger import Entry
 from scaleout.core.marks import CursorMark, NumbersMark
@@ -110,7 +110,16 @@ class Tray:
         self.is_open = False
 
 
-def take_all(trays: Sequence[Tray]) -> tuple[bytes, tuple[Entry, ...]]:
+def with_marks(trays: list[Tray]) -> list[Tray]:
+    """Those that say, or can tell, more than counts."""
+    return [
+        tray
+        for tray in trays
+        if tray.cursor is not None or tray.numbers is not None or tray.tails is not None
+    ]
+
+
+def take_all(trays: list[Tray]) -> tuple[bytes, tuple[Entry, ...]]:
     """Empty the trays; what they held, as words where these are enough (see `core.plain`)."""
     plain = [tray for tray in trays if tray.is_plain()]
     others = tuple([tray.take() for tray in trays if not tray.is_plain()])

@@ -11,10 +11,12 @@ from bench import reconnect
 from bench.measure import BenchError
 from bench.reconnect import CHAINS, Report, Round
 
+pytestmark = pytest.mark.alone
+
 
 def test_full_and_resumed_handshakes_are_measured(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     told: list[str] = []
-    path = reconnect.run(2, 3, tmp_path, told.append)
+    path = reconnect.run(2, 3 / reconnect.PER_S, tmp_path, told.append)
     assert path == tmp_path / "reconnect.json"
     kept = msgspec.json.decode(path.read_bytes(), type=Report)
     assert kept.reconnects == 3 and list(kept.rounds) == list(kept.figures) == list(CHAINS)

@@ -1,80 +1,87 @@
-"""Every side, run for a moment on a simulated firehose, and the checks of their counts."""
+"""Every side, run for a moment on a generator, in each of the ways that a case asks for."""
 
 from __future__ import annotations
 
-import subprocess
-import sys
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
-import msgspec
 import pytest
 
-from bench.cases import SIDES
-from bench.measure import BenchError, run_side
-from bench.sides.result import Numbers, check_numbers
-from bench.sides.scaleout_ndjson import Output
-from scaleout.simulator import SimulatorConfig, SimulatorProcess
+from bench.cases import CASES, NODE, SCALEOUT, UNCOMPILED, Case, Side
+from bench.errors import BenchError
+from bench.feed import Feed
+from bench.generator.process import GeneratorProcess
+from bench.measure import run_side
+from bench.peers import find_missing
+from bench.sides import node_ws
 
-pytest.importorskip("picows")
+pytestmark = pytest.mark.alone
+
+PACED = Feed(connections=2, rate=4_000)
+SIDES = {side.name: side for case in CASES.values() for side in case.sides if side.feed is None}
+WAYS = ["bulk", "pass", "async"]
 
 
 @pytest.fixture(scope="module")
-def uris() -> Iterator[list[str]]:
-    with SimulatorProcess(SimulatorConfig(endpoints=4, rate=4_000, zipf=0)) as simulator:
-        yield [uri for _, uri in simulator.endpoints]
+def generator() -> Iterator[GeneratorProcess]:
+    with GeneratorProcess(PACED) as generator:
+        yield generator
 
 
-@pytest.mark.parametrize("side", list(SIDES))
-def test_a_side_counts_right(side: str, uris: list[str]) -> None:
-    # Longer than starts can differ: scaleout's result is the difference of two runs.
-    result = run_side(side, uris, 2.5, None, 60.0)  # type: ignore[arg-type]
+def sides_of(case: Case) -> list[Side]:
+    return [side for side in case.sides if side not in (NODE, UNCOMPILED)]
+
+
+@pytest.mark.parametrize(
+    ("way", "side"),
+    [(way, side) for way in WAYS for side in sides_of(CASES[way])],
+    ids=lambda value: value if isinstance(value, str) else value.name,
+)
+def test_a_side_counts_right(way: str, side: Side, generator: GeneratorProcess) -> None:
+    problem = find_missing(side)
+    if problem is not None:
+        pytest.skip(problem)
+    result = run_side(side, CASES[way], generator, 0.3, None)
     assert result.faults == []
-    assert result.messages > 0
-    assert result.used_cpu_s > 0
+    assert result.messages > 500
+    assert result.usage.cpu_s > 0
     assert result.output_bytes > result.messages * 10
+    assert result.peak_rss_bytes is None or result.peak_rss_bytes > 2**20
 
 
-def test_a_side_that_fails_is_an_error() -> None:
-    with pytest.raises(BenchError, match="picows_msgspec ended with exit code 1"):
-        run_side("picows_msgspec", ["ws://127.0.0.1:9/"] * 2, 0.1, None, 60.0)
+def test_a_batch_processor_gives_the_same_results(generator: GeneratorProcess) -> None:
+    batch = CASES["batch"]
+    result = run_side(batch.sides[0], batch, generator, 0.3, None)
+    assert result.faults == []
 
 
-def test_a_case_of_an_unknown_name_is_bad_usage() -> None:
-    done = subprocess.run([sys.executable, "-m", "bench", "nothing"], capture_output=True, text=True)
-    assert done.returncode == 2
-    assert "bulk" in done.stderr
+@pytest.mark.skipif(
+    shutil.which("node") is None or not (node_ws.DIRECTORY / "node_modules" / "ws").is_dir(),
+    reason="ws is not installed: python -m bench installs it",
+)
+def test_node_counts_right(generator: GeneratorProcess) -> None:
+    result = run_side(NODE, CASES["bulk"], generator, 0.3, None)
+    assert result.faults == []
+    assert result.messages > 500
 
 
-def test_numbers_that_do_not_fit_the_count_are_a_fault() -> None:
-    assert check_numbers([Numbers(5, 9, 5)]) == []
-    assert len(check_numbers([Numbers(5, 9, 4), Numbers(0, 9, 10)])) == 1
-    assert check_numbers([Numbers(), Numbers(0, 0, 1)]) == ["1 connections brought nothing"]
+def test_wrong_results_are_faults(generator: GeneratorProcess) -> None:
+    bulk = CASES["bulk"]
+    wrong = Side(SCALEOUT.name, SCALEOUT.label, SCALEOUT.program, processor="bench.recorded:on_coinbase")
+    result = run_side(wrong, bulk, generator, 0.2, None)
+    assert any("but 0 lines of output" in fault for fault in result.faults)
 
 
-def write_lines(path: Path, numbers: list[tuple[str, int]]) -> None:
-    lines = [
-        msgspec.json.encode({"endpoint": endpoint, "received_at": 1_000 + place, "data": {"seq": number}})
-        for place, (endpoint, number) in enumerate(numbers)
-    ]
-    path.write_bytes(b"".join(line + b"\n" for line in lines))
+def test_a_side_that_fails_is_an_error(generator: GeneratorProcess) -> None:
+    unknown = Side("unknown", "", "no_such_module")
+    with pytest.raises(BenchError, match="unknown ended with exit code 1"):
+        run_side(unknown, CASES["bulk"], generator, 0.1, None)
 
 
-def test_output_is_checked_by_endpoint(tmp_path: Path) -> None:
-    path = tmp_path / "output.jsonl"
-    write_lines(path, [("a", 7), ("b", 0), ("a", 8), ("b", 1), ("b", 3), ("a", 9)])
-    output = Output()
-    output.read(path)
-    assert output.faults == ["b: 3 after 1"]
-    assert output.lines == 6
-    assert output.bytes == path.stat().st_size
-    assert output.receiving_s == pytest.approx(5e-9)
-
-
-def test_output_that_ends_within_a_line_is_a_fault(tmp_path: Path) -> None:
-    path = tmp_path / "output.jsonl"
-    write_lines(path, [("a", 0)])
-    path.write_bytes(path.read_bytes() + b'{"endp')
-    output = Output()
-    output.read(path)
-    assert output.faults == ["the output ends within a line"]
+def test_processors_of_recorded_feeds_are_there(tmp_path: Path) -> None:
+    for case in CASES.values():
+        for processor in {case.processor, case.reference, *(side.processor for side in case.sides)}:
+            if processor is not None:
+                module, _, function = processor.partition(":")
+                assert hasattr(__import__(module, fromlist=[function]), function)

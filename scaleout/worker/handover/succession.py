@@ -16,6 +16,7 @@ from scaleout.config import Endpoint
 from scaleout.core.backoff import BackoffState
 from scaleout.core.remedies import Remedy
 from scaleout.worker.connection import Receiver
+from scaleout.worker.flag import Flag
 from scaleout.worker.handover.takeover import Destination, Takeover
 from scaleout.worker.identity import identity_of
 from scaleout.worker.links.endings import Ending
@@ -71,7 +72,7 @@ class Succession:
         if endpoint.rotate_after is not None:
             self._due_at = old.opened_at + endpoint.rotate_after * owner.rng.uniform(0.9, 1.0)
         self._takeover: Takeover | None = None
-        self._news = asyncio.Event()
+        self._news = Flag()
         """Something has happened: a message, an end, a goodbye."""
 
     async def run(self) -> Link | None:
@@ -115,11 +116,14 @@ class Succession:
         """Wait for news, or for a time; other news than the old one's end may be of no interest."""
         while not (for_old_alone and self._old.has_ended):
             self._news.clear()
-            try:
-                async with asyncio.timeout_at(None if until == math.inf else until):
-                    await self._news.wait()
-            except TimeoutError:
-                return
+            if until == math.inf:
+                await self._news.wait()
+            else:
+                try:
+                    async with asyncio.timeout_at(until):
+                        await self._news.wait()
+                except TimeoutError:
+                    return
             if not for_old_alone:
                 return
 

@@ -88,13 +88,17 @@ class Link:
         self.receiver: Receiver
         self._find_lane: Callable[[], Lane | None] = _no_lane
         self._ending: Ending | None = None
-        self._acknowledged: asyncio.Future[None] = self._loop.create_future()
+        self._acknowledged: asyncio.Future[None] | None = None
+        """Where a subscription is to be acknowledged."""
+        if talk.endpoint.ready is not None:
+            self._acknowledged = self._loop.create_future()
         self._last_words = b""
         self._is_subscribing = False
         """Whether messages are sent on, and no longer kept."""
         self._beating: asyncio.Task[None] | None = None
         self._hanging_up: asyncio.Task[None] | None = None
         self._stalls = StallWatch(connection, talk.endpoint.stale_after, self.opened_at)
+        connection.settle()
         permit.attempt_ended(partial(self._give_up, "its place is needed"))
         connection.connection_lost_waiter.add_done_callback(lambda _: self.on_event())
 
@@ -137,8 +141,8 @@ class Link:
         try:
             for message in messages:
                 await self.outgoing.put(message, SEND_TIMEOUT_S)
-            if endpoint.ready is not None:
-                await self._wait_acknowledged(endpoint.ready.within)
+            if endpoint.ready is not None and self._acknowledged is not None:
+                await self._wait_acknowledged(self._acknowledged, endpoint.ready.within)
         except SendError as exc:
             if self.outgoing.is_open:  # else the connection's end says why
                 self.fail(Ending(error=f"can't subscribe: the server {exc}"))
@@ -153,17 +157,17 @@ class Link:
                     beat(endpoint.heartbeat, self.connection, self.outgoing, self._give_up, self._log)
                 )
 
-    async def _wait_acknowledged(self, within_s: float) -> None:
+    async def _wait_acknowledged(self, acknowledged: asyncio.Future[None], within_s: float) -> None:
         closed = self.connection.connection_lost_waiter
-        known = (self._acknowledged, closed)
-        while not (self._acknowledged.done() or closed.done()):
+        known = (acknowledged, closed)
+        while not (acknowledged.done() or closed.done()):
             asked_at = self._loop.time()
             for timeout_s in (within_s, GRACE_S):
                 await asyncio.wait(known, timeout=timeout_s, return_when=asyncio.FIRST_COMPLETED)
             if not was_held(self.connection, asked_at):
                 break
-        if self._acknowledged.done():
-            self._acknowledged.result()
+        if acknowledged.done():
+            acknowledged.result()
         elif not closed.done():
             said = f'; the server\'s last words: "{text_in(self._last_words)}"' if self._last_words else ""
             self.fail(Ending(Remedy.SLOW_RETRY, f"subscription not acknowledged within {within_s:g} s{said}"))
@@ -205,7 +209,7 @@ class Link:
         for pattern, role, template in self._talk.patterns:
             for index in pattern.find(payloads, joined):
                 found.setdefault(index, (role, template))
-        if self._talk.endpoint.ready is not None and not self._acknowledged.done():
+        if self._awaited is not None:
             self._look_for_refusals(payloads, found)
         return found
 
@@ -242,18 +246,24 @@ class Link:
                 if ready.refused is None and refusal_in(payload) is not None:
                     found[index] = (Role.REFUSED, None)
 
+    @property
+    def _awaited(self) -> asyncio.Future[None] | None:
+        """The acknowledgement, until it is there."""
+        acknowledged = self._acknowledged
+        return None if acknowledged is None or acknowledged.done() else acknowledged
+
     def _act(self, payload: bytes, role: Role, template: JSONValue | None) -> None:
         match role:
             case Role.REQUEST:
                 self._reply(payload, template)
-            case Role.READY if not self._acknowledged.done():
-                self._acknowledged.set_result(None)
+            case Role.READY if (awaited := self._awaited) is not None:
+                awaited.set_result(None)
             case Role.REFUSED:
                 refusal = refusal_in(payload) or Refusal(text_in(payload))
-                if self._acknowledged.done():
-                    self._log.warning('a subscription was refused: "%s"', refusal.words)
+                if (awaited := self._awaited) is not None:
+                    awaited.set_exception(_RefusedError(refusal))
                 else:
-                    self._acknowledged.set_exception(_RefusedError(refusal))
+                    self._log.warning('a subscription was refused: "%s"', refusal.words)
             case Role.GOODBYE:
                 self._log.info("the server says that it will close the connection")
                 self.said_goodbye = True
@@ -336,6 +346,7 @@ class Link:
         for task in (self._beating, self._hanging_up):
             if task is not None:
                 task.cancel()
-        if self._acknowledged.done() and not self._acknowledged.cancelled():
-            self._acknowledged.exception()
+        acknowledged = self._acknowledged
+        if acknowledged is not None and acknowledged.done() and not acknowledged.cancelled():
+            acknowledged.exception()
         self.connection.transport.abort()

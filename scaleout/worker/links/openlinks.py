@@ -24,7 +24,7 @@ class OpenLinks:
         self._inlet = inlet
         self._backoff = backoff
         self._links: list[Link] = []
-        self._farewells: set[asyncio.Task[None]] = set()
+        self._farewells: dict[asyncio.Task[None], None] = {}
         self._is_stopped = False
 
     def __iter__(self) -> Iterator[Link]:
@@ -77,8 +77,8 @@ class OpenLinks:
         follower.take_over(link)
         self._forget(link)
         farewell = asyncio.get_running_loop().create_task(_bid_farewell(link, CloseCode.NORMAL_CLOSURE))
-        self._farewells.add(farewell)
-        farewell.add_done_callback(self._farewells.discard)
+        self._farewells[farewell] = None
+        farewell.add_done_callback(self._farewells.pop)
 
     def stop_receiving(self) -> None:
         """Receive nothing from now on, nor on connections that are still being opened."""

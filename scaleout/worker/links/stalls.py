@@ -13,6 +13,19 @@ GRACE_S = 0.1
 """What is overdue gets that long more, so that a loop that was held up reads what has arrived meanwhile."""
 QUIET_S = 30.0
 """Without data for so long a connection is called quiet, where `stale_after` doesn't say when."""
+LOOKS = 10
+"""At the least, until a connection without data is called quiet."""
+MAX_LOOK_EVERY_S = 5.0
+
+
+def quiet_after_s(stale_after_s: float | None) -> float:
+    """Without data for so long a connection is called quiet."""
+    return QUIET_S if stale_after_s is None else stale_after_s / 2
+
+
+def look_every_s(stale_after_s: float | None) -> float:
+    """How often a connection is to be looked at."""
+    return min(MAX_LOOK_EVERY_S, quiet_after_s(stale_after_s) / LOOKS)
 
 
 class Reading(Protocol):
@@ -47,7 +60,7 @@ class StallWatch:
         self.is_stale = False
         self._connection = connection
         self._stale_after_s = math.inf if stale_after_s is None else stale_after_s
-        self._quiet_after_s = QUIET_S if stale_after_s is None else stale_after_s / 2
+        self._quiet_after_s = quiet_after_s(stale_after_s)
         self._is_overdue = False
         self._looked_at = self._data_at = self._life_at = now
         self._messages = 0

@@ -7,7 +7,7 @@ import math
 import pytest
 
 from scaleout.core.lifecycle import Stall
-from scaleout.worker.links.stalls import QUIET_S, StallWatch
+from scaleout.worker.links.stalls import QUIET_S, StallWatch, look_every_s
 
 SILENT, HEARTBEATS, LAG, HELD = Stall.SILENT, Stall.HEARTBEATS, Stall.LAG, Stall.BACKPRESSURE
 TICK_S = 0.5
@@ -127,3 +127,10 @@ def test_time_before_the_subscription_does_not_count() -> None:
     assert bench.look_for(1.5) is SILENT and not bench.watch.is_stale
     bench.look_for(1.0)
     assert bench.watch.is_stale
+
+
+@pytest.mark.parametrize(("stale_after_s", "every_s"), [(None, 3.0), (1.0, 0.05), (60.0, 3.0), (3600.0, 5.0)])
+def test_a_connection_is_looked_at_as_often_as_it_matters(
+    stale_after_s: float | None, every_s: float
+) -> None:
+    assert look_every_s(stale_after_s) == pytest.approx(every_s)

@@ -51,6 +51,7 @@ from scaleout.tally import Tally
 from scaleout.worker.connection import FeedConnection
 from scaleout.worker.dialing import Dialer
 from scaleout.worker.main import Worker
+from tests.worker.moving import processors
 from tests.worker.peers import Peer
 
 TICK_S = 0.01
@@ -456,6 +457,7 @@ async def play(
     **keys: Any,
 ) -> World:
     """Let it happen, and stop all workers; what is sent to nobody any more is not looked at."""
+    processors.begin()
     world = World(server, keys, lags)
     running = asyncio.ensure_future(server.run())
     try:

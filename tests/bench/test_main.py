@@ -1,0 +1,46 @@
+"""The command as a whole."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import msgspec
+
+from bench.feed import FEEDS_VARIABLE
+from bench.report import Report
+
+
+def bench(*arguments: str) -> subprocess.CompletedProcess[str]:
+    environment = {name: value for name, value in os.environ.items() if name != FEEDS_VARIABLE}
+    command = [sys.executable, "-m", "bench", *arguments]
+    return subprocess.run(command, capture_output=True, text=True, env=environment)
+
+
+def test_a_case_is_measured_and_shown(tmp_path: Path) -> None:
+    done = bench("bulk-8", "--rounds", "1", "--seconds", "0.2", "--results", str(tmp_path))
+    assert done.returncode == 0, done.stderr
+    found = msgspec.json.decode((tmp_path / "bulk-8.json").read_bytes(), type=Report)
+    assert list(found.rounds[0].results) == list(found.figures)
+    assert "### bulk-8: " in done.stdout
+    assert "### bulk-8: " in (tmp_path / "README.md").read_text()
+    assert (tmp_path / "bulk-8.svg").exists()
+
+
+def test_a_case_that_can_not_be_measured_is_left_out_with_a_line(tmp_path: Path) -> None:
+    done = bench("feed-kraken", "--results", str(tmp_path))
+    assert done.returncode == 0
+    assert "feed-kraken is left out: SCALEOUT_FEEDS names no folder" in done.stderr
+
+
+def test_a_case_of_an_unknown_name_is_bad_usage() -> None:
+    done = bench("nothing")
+    assert done.returncode == 2
+    assert "bulk" in done.stderr
+
+
+def test_help_lists_all_cases() -> None:
+    said = bench("--help").stdout
+    assert all(name in said for name in ("bulk-64", "many-2000", "feed-nostr", "reconnect", "moving"))
