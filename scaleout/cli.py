@@ -8,27 +8,37 @@ import re
 import sys
 from collections.abc import Callable, Sequence
 from functools import partial
-from importlib import metadata
 from pathlib import Path
-from typing import NoReturn
+from typing import NamedTuple, NoReturn
 
 from msgspec import Struct
 
-from scaleout import compiled, demo, exits, loading, logs, processors, streams
+from scaleout import compiled, exits, loading, logs, processors, streams
 from scaleout.arguments import add_no_envelope, number, number_or_auto, whole_number
 from scaleout.config import Config, Endpoint
 from scaleout.control.commands import SUBCOMMANDS as CONTROL_SUBCOMMANDS
-from scaleout.deadletters import arguments as deadletters
-from scaleout.deadletters import command as deadletters_command
 from scaleout.errors import ConfigError, ControlError, Fault, MissingExtraError, SimulatorError, WorkerError
 from scaleout.hints import did_you_mean
 from scaleout.monitor import plain
 from scaleout.runner import check_dead_letters, run_checked, worker_count
-from scaleout.simulator import command as simulate
 from scaleout.supervisor.reloading import Source
 from scaleout.supervisor.status import Summary
 
 Command = Callable[[argparse.Namespace], int]
+
+
+class Parts(NamedTuple):
+    """What a subcommand is made of."""
+
+    add_arguments: Callable[[argparse.ArgumentParser], None]
+    command: Command
+
+
+class Subcommand(NamedTuple):
+    """A subcommand: it is imported only where it is the one that was given."""
+
+    load: Callable[[], Parts]
+    summary: str
 
 
 def main(argv: Sequence[str] | None = None) -> NoReturn:
@@ -66,6 +76,8 @@ def _run(namespace: argparse.Namespace) -> int:
     if namespace.demo:
         if namespace.source:
             raise ConfigError([_usage_fault("--demo", "brings its own feeds: leave the others out")])
+        from scaleout import demo
+
         return demo.run(given, for_endpoints, _run_config)
     load = partial(_load, namespace.source, given, for_endpoints)
     source = Source(namespace.source[0], load) if _is_file(namespace.source) else None
@@ -159,7 +171,7 @@ class _Parser(argparse.ArgumentParser):
 
 
 def _parse(arguments: Sequence[str]) -> argparse.Namespace:
-    parser = _parser()
+    parser = _parser(arguments[0])
     namespace, unknown = parser.parse_known_args(arguments)
     if unknown:
         raise ConfigError([_usage_fault(each, _unknown(each, namespace.options)) for each in unknown])
@@ -172,7 +184,7 @@ def _unknown(argument: str, options: Sequence[str]) -> str:
     return f"unknown option{did_you_mean(argument, options)}"
 
 
-def _parser() -> argparse.ArgumentParser:
+def _parser(given: str) -> argparse.ArgumentParser:
     parser = _Parser(
         prog="scaleout",
         description="Consume many high-volume WebSocket feeds on all cores, without losing count of a message.",
@@ -181,10 +193,12 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action=_ShowVersion, nargs=0, help="say which version this is")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    for name, (add_arguments, command, summary) in _SUBCOMMANDS.items():
+    for name, (load, summary) in _SUBCOMMANDS.items():
         sub = commands.add_parser(name, help=summary, description=summary, allow_abbrev=False)
-        add_arguments(sub)
-        sub.set_defaults(command=command, options=sub.options)
+        if name == given:
+            add_arguments, command = load()
+            add_arguments(sub)
+            sub.set_defaults(command=command, options=sub.options)
     return parser
 
 
@@ -197,6 +211,8 @@ class _ShowVersion(argparse.Action):
 
 
 def _version() -> str:
+    from importlib import metadata
+
     form = "compiled" if compiled.ARE_COMPILED else "not compiled: slower"
     try:
         return f"{metadata.version('scaleout')} ({form})"
@@ -218,6 +234,12 @@ def _add_run_arguments(parser: argparse.ArgumentParser) -> None:
         type=number_or_auto,
         metavar="N|auto",
         help="worker processes; auto: by the load (default: as many as cores, or as endpoints if they are fewer)",
+    )
+    add(
+        "--pin",
+        action="store_true",
+        default=None,
+        help="keep each worker to a core of its own, where the system can",
     )
     add("--processor", metavar="MODULE:FUNCTION", help="what each message goes through, for all endpoints")
     add(
@@ -260,22 +282,33 @@ def _add_check_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("config", metavar="CONFIG", help="a TOML or JSON file")
 
 
-_SUBCOMMANDS: dict[str, tuple[Callable[[argparse.ArgumentParser], None], Command, str]] = {
-    "run": (_add_run_arguments, _run, "Consume feeds until they end, or until a signal."),
-    "check": (
-        _add_check_arguments,
-        _check,
+def _load_simulate() -> Parts:
+    from scaleout.simulator import command
+
+    return Parts(command.add_arguments, command.run)
+
+
+def _load_deadletters() -> Parts:
+    from scaleout.deadletters import arguments, command
+
+    return Parts(arguments.add_arguments, command.run)
+
+
+_SUBCOMMANDS: dict[str, Subcommand] = {
+    "run": Subcommand(
+        lambda: Parts(_add_run_arguments, _run), "Consume feeds until they end, or until a signal."
+    ),
+    "check": Subcommand(
+        lambda: Parts(_add_check_arguments, _check),
         "Validate a configuration without connecting, and show what would run.",
     ),
-    "simulate": (
-        simulate.add_arguments,
-        simulate.run,
-        "Serve simulated feeds on loopback, for tests, demos and load.",
-    ),
-    "deadletters": (
-        deadletters.add_arguments,
-        deadletters_command.run,
+    "simulate": Subcommand(_load_simulate, "Serve simulated feeds on loopback, for tests, demos and load."),
+    "deadletters": Subcommand(
+        _load_deadletters,
         "List, show, retry, discard, export and count messages that could not be processed.",
     ),
-    **CONTROL_SUBCOMMANDS,
+    **{
+        name: Subcommand(partial(Parts, add_arguments, command), summary)
+        for name, (add_arguments, command, summary) in CONTROL_SUBCOMMANDS.items()
+    },
 }

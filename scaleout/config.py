@@ -285,6 +285,9 @@ class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     workers: int | Literal["auto"] = 0
     """Worker processes; 0: as many as cores that this process may use, or as endpoints if they are fewer; `auto`:
     as many as the load asks for, see `scaling`."""
+    pin: bool = False
+    """Keep each worker to a core of its own, round robin over those that this process may use, and this process
+    off them where there are more; on Linux."""
     scaling: Scaling = Scaling()
     rebalance: Rebalance = Rebalance()
     sink: tuple[str, ...] = ("-",)

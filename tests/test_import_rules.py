@@ -154,6 +154,7 @@ def test_only_those_who_hand_pipes_on_know_them() -> None:
     assert importers_of("multiprocessing.connection") == {
         "scaleout.channel",
         "scaleout.spawning",
+        "scaleout.worker.entry",
         "scaleout.worker.main",
         "scaleout.worker.spread.helper",
     }
@@ -184,3 +185,26 @@ def test_every_file_says_its_idea_in_its_first_line() -> None:
         docstring = ast.get_docstring(tree)
         assert docstring, f"{module} has no docstring"
         assert docstring.splitlines()[0].endswith((".", ":", "?")), module
+
+
+def reached_from(*modules: str) -> set[str]:
+    """All modules that are imported with these."""
+    reached: set[str] = set()
+    coming = set(modules)
+    while coming:
+        reached |= coming
+        names = {name for module in coming for name in imports_of(module, at_import=True)}
+        coming = {name for name in names if name in MODULES} - reached
+    return reached
+
+
+@pytest.mark.parametrize(
+    ("start", "left_out"),
+    [
+        ("scaleout.cli", ("scaleout.simulator", "scaleout.deadletters.command", "scaleout.worker.main")),
+        ("scaleout.worker.main", ("scaleout.loading", "scaleout.simulator", "scaleout.control")),
+    ],
+)
+def test_a_process_imports_what_it_needs_alone(start: str, left_out: tuple[str, ...]) -> None:
+    """A run shall begin soon."""
+    assert not {module for module in reached_from(start) if is_within(module, *left_out)}

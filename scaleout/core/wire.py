@@ -31,6 +31,10 @@ class Setup(Struct, frozen=True, tag=True):
     secrets: tuple[str, ...]
     budgeted: tuple[str, ...] = ()
     """Hosts that the supervisor grants connects to."""
+    core: int | None = None
+    """That this worker is to keep to."""
+    cores: tuple[int, ...] = ()
+    """All that the run may use, where workers keep to one each."""
 
 
 class Assign(Struct, frozen=True, tag=True):

@@ -240,6 +240,7 @@ ENDPOINT_KEYS: Mapping[str, Reader] = {
 
 RUN_KEYS: Mapping[str, Reader] = {
     "workers": leaf(count_or_auto("processes")),
+    "pin": leaf(truth),
     "scaling": scaling,
     "rebalance": struct(Rebalance, REBALANCE_KEYS),
     "sink": array(sink, "texts", or_one=True),

@@ -34,6 +34,7 @@ def report(config: Config, processors: Mapping[str, Processor], workers: int) ->
     facts = [
         ("endpoints", str(count)),
         ("workers", _workers(config, workers)),
+        ("pinned", "each worker to a core" if config.pin else ""),
         ("sinks", ", ".join(map(_sink, config.sink))),
         ("sink backlog", "" if config.sink_backlog == _BACKLOG else format_size(config.sink_backlog)),
         ("records", "with endpoint and receive time" if config.envelope else "the result alone"),

@@ -10,7 +10,7 @@ from scaleout.channel import Channel
 from scaleout.core.wire import Drained, Heartbeat, Report, Result
 from scaleout.spawning import Child, spawn
 from scaleout.tally import Allowance, Tally
-from scaleout.worker.main import worker_main
+from scaleout.worker.entry import worker_main
 
 START_TIMEOUT_S = 60.0
 """A worker that has not sent its first heartbeat by then is stuck."""

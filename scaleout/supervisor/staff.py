@@ -7,10 +7,11 @@ import logging
 from collections.abc import Callable, Iterable, Sequence
 from typing import Protocol
 
-from scaleout import secrets
+from scaleout import machine, secrets
 from scaleout.config import Config
 from scaleout.core.ledger import Ledger
 from scaleout.core.lifecycle import WorkerState
+from scaleout.core.pinning import Pins
 from scaleout.core.wire import Assign, Command, Hide, Setup
 from scaleout.supervisor.aggregator import Aggregator
 from scaleout.supervisor.ending import Ending
@@ -75,6 +76,7 @@ class Staff:
         self._ending = ending
         self._office = office
         self._allowance = allowance
+        self._pins = Pins(machine.cores_of_run()) if config.pin and machine.can_pin() else None
         self._runs = 0
         self._processes: dict[int, WorkerProcess] = {}
         """Those that live, by run."""
@@ -143,6 +145,8 @@ class Staff:
                 worker.enter(WorkerState.STARTING)
             if self._tasks is not None:
                 self._keep(worker, self._tasks)
+        if self._tasks is not None:
+            self._step_aside()
 
     async def run(self) -> None:
         """Keep all workers running, until the run is stopped.
@@ -150,12 +154,33 @@ class Staff:
         Raises:
             ExceptionGroup: of `WorkerError`: one can't be started.
         """
-        async with asyncio.TaskGroup() as tasks:
-            self._tasks = tasks
-            for worker in self.present:
-                self._keep(worker, tasks)
-            tasks.create_task(self._ending.stopping())
-        self._tasks = None
+        if self._config.pin and self._pins is None:
+            _log.warning("pin: this system can't keep processes to cores; the run goes on without")
+        self._step_aside()
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                self._tasks = tasks
+                for worker in self.present:
+                    self._keep(worker, tasks)
+                tasks.create_task(self._ending.stopping())
+        finally:
+            self._tasks = None
+            self._use_all_cores()
+
+    def _step_aside(self) -> None:
+        """Leave the workers' cores to them, where there are others."""
+        if self._pins is not None:
+            self._keep_to(self._pins.beside(self.ids), self._pins.cores)
+
+    def _use_all_cores(self) -> None:
+        if self._pins is not None:
+            self._keep_to(self._pins.cores, self._pins.cores)
+
+    def _keep_to(self, cores: Sequence[int], cores_of_run: Sequence[int]) -> None:
+        try:
+            machine.keep_to(cores, cores_of_run)
+        except OSError as exc:
+            _log.warning("pin: the system refuses (%s)", exc.strerror or exc)
 
     def _keep(self, worker: WorkerStatus, tasks: asyncio.TaskGroup) -> None:
         keeper = self._keepers[worker.id] = Keeper(worker, self, self._ending)
@@ -166,6 +191,7 @@ class Staff:
         worker.is_retired = True
         self._keepers[worker.id].retire(self._config.drain_timeout)
         await asyncio.wait((self._keeping[worker.id],))
+        self._step_aside()
         _log.info("worker %d has ended", worker.id)
 
     async def all_ready(self) -> None:
@@ -208,6 +234,8 @@ class Staff:
                 drain_timeout=config.drain_timeout * WORKER_SHARE_OF_DRAIN,
                 secrets=(*config.secrets, *secrets.learnt()),
                 budgeted=tuple(config.hosts),
+                core=None if self._pins is None else self._pins.of_worker(worker.id),
+                cores=() if self._pins is None else self._pins.cores,
             )
         )
         return process

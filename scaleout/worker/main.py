@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import logging
 import time
 from collections.abc import Sequence
 from multiprocessing.connection import Connection
@@ -11,7 +12,7 @@ from random import Random
 
 import uvloop
 
-from scaleout import logs, secrets, spawning
+from scaleout import logs, machine, secrets, spawning
 from scaleout.channel import Channel
 from scaleout.core.lifecycle import EndpointState
 from scaleout.core.marks import Assignment
@@ -53,6 +54,8 @@ from scaleout.worker.words import text_of
 
 STARTED_AT_ONCE = 20
 """Endpoints that are started, and begin to connect, in one turn of the loop."""
+
+_log = logging.getLogger("scaleout.worker")
 
 
 def worker_main(control: Connection, results: Connection, tally: Tally, allowance: Allowance | None) -> None:
@@ -124,6 +127,8 @@ class Worker:
             return
         self._setup = setup
         logs.configure(setup.log_level, setup.log_format, setup.secrets, setup.worker)
+        if setup.core is not None:
+            self._keep_to(setup.core, setup.cores)
         gc.collect()
         gc.freeze()
         self._permits.limit(setup.budgeted)
@@ -142,6 +147,12 @@ class Worker:
                 task.cancel()
         for each in self._assigned.values():
             each.feed.close_all()
+
+    def _keep_to(self, core: int, cores: Sequence[int]) -> None:
+        try:
+            machine.keep_to((core,), cores)
+        except OSError as exc:
+            _log.warning("can't keep to core %d (%s): goes on without", core, exc.strerror or exc)
 
     async def _obey(self, command: Command) -> None:
         """Do what concerns one endpoint, or some, and say what came of it."""

@@ -238,6 +238,8 @@ def test_faults_within_an_endpoint(keys: dict[str, object], place: str, expected
     ("key", "value", "expected"),
     [
         ("workers", 0, 'expected a whole number of processes, 1 or more, or "auto", found 0'),
+        ("pin", "yes", "expected true or false, found 'yes'"),
+        ("pin", 1, "expected true or false, found 1"),
         ("workers", 2.0, 'expected a whole number of processes, 1 or more, or "auto", found 2.0'),
         ("limit", 0, "expected a whole number of messages, 1 or more, found 0"),
         ("duration", 0, "expected more than 0 seconds, found 0"),

@@ -62,6 +62,12 @@ def test_report() -> None:
     assert text == EXPECTED
 
 
+def test_pinning_is_shown_where_it_is_asked_for() -> None:
+    endpoints = (Endpoint(name="a", uri="ws://h"),)
+    assert "pinned        each worker to a core\n" in report(Config(endpoints=endpoints, pin=True), {}, 1)
+    assert "pinned" not in report(Config(endpoints=endpoints), {}, 1)
+
+
 def test_columns_are_aligned() -> None:
     endpoints = tuple(Endpoint(name="n" * i, uri=f"ws://{'h' * (9 - i)}") for i in range(1, 8))
     lines = report(Config(endpoints=endpoints), {}, 1).splitlines()[:8]

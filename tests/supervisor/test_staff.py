@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from scaleout import secrets
+from scaleout import machine, secrets
 from scaleout.config import Config
 from scaleout.core.ledger import Ledger
 from scaleout.core.wire import Command, Hide, Setup
@@ -48,6 +48,42 @@ def staff_of(monkeypatch: pytest.MonkeyPatch) -> Callable[[Config], Staff]:
         return Staff(config, lambda: 1, ledger, aggregator, Ending(1.0), office, None)
 
     return make
+
+
+@pytest.mark.parametrize("pin", [False, True])
+def test_a_worker_is_told_its_core(
+    run: Any, staff_of: Callable[[Config], Staff], pin: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(machine, "can_pin", lambda: True)
+    monkeypatch.setattr(machine, "cores_of_run", lambda: (3, 5))
+
+    async def scenario() -> None:
+        workers = staff_of(Config(pin=pin))
+        told = []
+        for id in range(3):
+            process: Any = await workers.start(WorkerStatus(id=id))
+            told += [(each.core, each.cores) for each in process.told]
+        assert told == ([(3, (3, 5)), (5, (3, 5)), (3, (3, 5))] if pin else [(None, ())] * 3)
+
+    run(scenario())
+
+
+def test_a_system_that_can_not_pin_is_told_of_once(
+    run: Any,
+    staff_of: Callable[[Config], Staff],
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    monkeypatch.setattr(machine, "can_pin", lambda: False)
+
+    async def scenario() -> None:
+        workers = staff_of(Config(pin=True))
+        workers._ending.stop("at once")
+        await workers.run()
+
+    run(scenario())
+    said = [record.message for record in caplog.records if "pin" in record.message]
+    assert said == ["pin: this system can't keep processes to cores; the run goes on without"]
 
 
 def test_secrets_that_come_into_the_run(run: Any, staff_of: Callable[[Config], Staff]) -> None:

@@ -6,6 +6,7 @@ import asyncio
 from collections import deque
 from typing import Protocol
 
+from scaleout import machine
 from scaleout.channel import Channel
 from scaleout.core.spreadwire import Answer, Fit, Outfit, Reply, Unfit
 from scaleout.spawning import Child, spawn
@@ -79,6 +80,7 @@ class HelperProcess:
         """
         child, (pipe,) = spawn(helper_main, f"scaleout-helper-{self._outfit.endpoint.name}", 1)
         self._child = child
+        machine.let_use_all(child.pid)  # helpers are there because one core isn't enough
         try:
             self._channel = await Channel.open(pipe, Reply, self._on_reply, self._on_lost)
             self._channel.send(self._outfit)
