@@ -18,6 +18,7 @@ from types import ModuleType
 MODULES = (
     "scaleout.core.frames",
     "scaleout.core.plain",
+    "scaleout.core.skipping",
     "scaleout.worker.encoding",
     "scaleout.worker.lane",
     "scaleout.worker.reading",

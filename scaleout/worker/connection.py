@@ -13,7 +13,7 @@ import logging
 import math
 from collections import deque
 from collections.abc import Awaitable, Callable
-from functools import partial
+from secrets import token_bytes
 from typing import Any, cast
 
 from websockets.asyncio.client import ClientConnection
@@ -22,6 +22,7 @@ from websockets.datastructures import Headers
 from websockets.frames import BINARY, CONT, PING, TEXT, CloseCode, Frame
 from websockets.http11 import Response
 from websockets.protocol import Event, State
+from websockets.utils import apply_mask
 
 from scaleout.core.frames import NO_LIMIT, Kind, first_invalid_text, read_header
 from scaleout.worker.keepalive import Keepalive
@@ -35,14 +36,11 @@ MAX_FRAGMENTS = 4096
 MAX_UNSENT_BYTES = 16 * 2**20
 """What may wait to be sent to a peer that pings and reads no pong; far more than messages to send may come to."""
 
-PLAIN_PING = 0x89
-"""First byte of its frame."""
-MAX_PING_BYTES = 125
-
 Receiver = Callable[[list[bytes], bytes, Kind, int], object]
 """Takes the payloads of one read, the same joined by newlines, their kind, and the time of the read, Unix ns."""
 
 
+_FIRST_OF_PONG, _MASKED = 0x8A, 0x80
 _ANSWERED = Response(101, "", Headers())
 """Stands in the place of a response that is taken."""
 
@@ -83,6 +81,7 @@ class FeedConnection(ClientConnection):
         "_is_receiving",
         "_keepalive",
         "_limit",
+        "_pongs",
         "_receiver",
         "_resumed_at",
         "on_pong",
@@ -101,6 +100,8 @@ class FeedConnection(ClientConnection):
         self._abort_timer: asyncio.TimerHandle | None = None
         self._holders: tuple[object, ...] = ()
         self._resumed_at = -math.inf
+        self._pongs: bytearray | None = None
+        """Those that are too many for this turn of the loop."""
         self.on_pong: Callable[[], None] = _nothing
         """Called for each pong that is sent."""
         self.turn_to_ping: Callable[[], Awaitable[None]] | None = None
@@ -115,6 +116,7 @@ class FeedConnection(ClientConnection):
             self._take_other,
             self._deliver,
             super().data_received,
+            self._answer,
         )
         # In the place of the method, so that a transport calls the reader, and nothing in between.
         self.data_received = self.reader.take  # type: ignore[method-assign]
@@ -160,6 +162,8 @@ class FeedConnection(ClientConnection):
     def discard_messages(self) -> None:
         """Receive no message from now on; what comes is read all the same, so that a close is seen."""
         self._early.clear()
+        if self.protocol.state is State.OPEN:  # else the library may be in the middle of a frame
+            self.reader.is_discarding = True
         self._receive_no_more()
 
     def _receive_no_more(self) -> None:
@@ -212,28 +216,42 @@ class FeedConnection(ClientConnection):
         if stop > len(data) and not header.is_hopeless(limit):
             self.reader.keep_rest(data[position:], min(stop - position, NO_LIMIT))
             return len(data)
-        is_ping = data[position] == PLAIN_PING and header.length <= MAX_PING_BYTES and stop <= len(data)
-        if is_ping and not turn.has_room:
-            turn.postpone(partial(self._take_ping, data[position:stop]))
-            return stop
         # Exactly one frame, so that the library stands between two frames when the next run is scanned.
         super().data_received(data[position:stop])
         return min(stop, len(data))
 
-    def _take_ping(self, frame: bytes) -> None:
-        """Answer a ping that was postponed, unless the connection is being closed by now."""
-        if self.protocol.state is State.OPEN:
-            super().data_received(frame)
+    def _answer(self, ping: bytes) -> None:
+        """Answer a ping: as the library does, and in a fraction of the time."""
+        mask = token_bytes(4)
+        pong = bytes((_FIRST_OF_PONG, _MASKED | len(ping))) + mask + apply_mask(ping, mask)
+        if self._pongs is not None:
+            self._pongs += pong
+        elif turn.claim():
+            self.transport.write(pong)
+        else:
+            self._pongs = bytearray(pong)
+            turn.postpone(self._send_pongs)
+        self._note_pong()
+
+    def _send_pongs(self) -> None:
+        """Send those that were postponed, unless the connection is being closed by now."""
+        pongs, self._pongs = self._pongs, None
+        if pongs and self.protocol.state is State.OPEN:
+            self.transport.write(pongs)
+
+    def _note_pong(self) -> None:
+        self.on_pong()
+        postponed = len(self._pongs) if self._pongs is not None else 0
+        if self.transport.get_write_buffer_size() + postponed > MAX_UNSENT_BYTES:
+            self._fail(CloseCode.POLICY_VIOLATION, "pings without reading the pongs")
+            self.transport.abort()
 
     def process_event(self, event: Event) -> None:
         """Take one event of the library's protocol: the response, or a frame that was not plain."""
         if not isinstance(event, Frame) or event.opcode not in (TEXT, BINARY, CONT):
             super().process_event(event)
             if isinstance(event, Frame) and event.opcode is PING:
-                self.on_pong()
-            if self.transport.get_write_buffer_size() > MAX_UNSENT_BYTES:
-                self._fail(CloseCode.POLICY_VIOLATION, "pings without reading the pongs")
-                self.transport.abort()
+                self._note_pong()
             return
         if event.opcode is not CONT:
             self._fragments = []

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import time
-from collections.abc import Sequence
+from collections.abc import Coroutine, Iterable, Sequence
 from multiprocessing.connection import Connection
 from random import Random
 
@@ -52,7 +52,7 @@ from scaleout.worker.rounds import Rounds
 from scaleout.worker.words import text_of
 
 STARTED_AT_ONCE = 20
-"""Endpoints that are started, and begin to connect, in one turn of the loop."""
+"""Endpoints that are started, and begin to connect, in one turn of the loop; likewise those that are ended."""
 
 
 def worker_main(control: Connection, results: Connection, tally: Tally, allowance: Allowance | None) -> None:
@@ -190,13 +190,15 @@ class Worker:
         self._moves.end_all()
         for each in self._assigned.values():
             each.stop_receiving()
+        ending = list(self._assigned.values())
         await asyncio.gather(
-            *(each.feed.say_goodbye() for each in self._assigned.values()),
-            self._hand_over(self._setup.drain_timeout),
+            self._hand_over(ending, self._setup.drain_timeout),
+            _some_at_a_time(each.feed.say_goodbye() for each in ending),
         )
 
-    async def _hand_over(self, timeout_s: float) -> None:
-        await asyncio.gather(*(each.drain(timeout_s) for each in self._assigned.values()), *self._releases)
+    async def _hand_over(self, ending: Sequence[Assigned], timeout_s: float) -> None:
+        await _some_at_a_time(each.drain(timeout_s) for each in ending)
+        await asyncio.gather(*self._releases)
         await self._outbox.finish(self._cpu_s)
 
     @property
@@ -309,3 +311,12 @@ class Worker:
         if not self._is_at_limit:
             self._is_at_limit = True
             self.report(LimitReached())
+
+
+async def _some_at_a_time(actions: Iterable[Coroutine[object, object, None]]) -> None:
+    """Begin some in each turn of the loop, so that it isn't held by thousands, and wait for them all."""
+    async with asyncio.TaskGroup() as tasks:
+        for count, action in enumerate(actions, start=1):
+            tasks.create_task(action)
+            if count % STARTED_AT_ONCE == 0:
+                await asyncio.sleep(0)

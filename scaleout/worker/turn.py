@@ -1,4 +1,4 @@
-"""A turn of the loop, and how much of it may go to what can wait.
+"""A turn of the loop, and how much of what can wait is done in it.
 
 When a server pings thousands of connections in one moment, the pongs go out by and by, and the loop goes on beside.
 """
@@ -6,47 +6,45 @@ When a server pings thousands of connections in one moment, the pongs go out by 
 from __future__ import annotations
 
 import asyncio
-import time
 from collections import deque
 from collections.abc import Callable
 
-SHARE_S = 0.01
+MOST = 500
+"""Writes to that many connections take some milliseconds."""
 
 
 class Turn:
-    """Postpones what doesn't fit into this turn to the next ones, in order.
+    """Postpones what is too much for this turn to the next ones, in order."""
 
-    Args:
-        clock: monotonic, in seconds.
-    """
-
-    def __init__(self, clock: Callable[[], float] = time.perf_counter) -> None:
-        self._clock = clock
+    def __init__(self) -> None:
         self._loop: asyncio.AbstractEventLoop | None = None
         """That of the turn that has begun."""
-        self._ends_at = 0.0
+        self._left = 0
         self._waiting: deque[Callable[[], None]] = deque()
 
-    @property
-    def has_room(self) -> bool:
-        """Whether something may be done at once; the first to ask begins the turn."""
+    def claim(self) -> bool:
+        """Whether one thing more may be done in this turn; the first to ask begins the turn."""
         loop = asyncio.get_running_loop()
         if self._loop is not loop:
             self._waiting.clear()  # of a loop that was closed
             self._loop = loop
-            self._ends_at = self._clock() + SHARE_S
+            self._left = MOST
             loop.call_soon(self._go_on)
-        return not self._waiting and self._clock() < self._ends_at
+        if self._waiting or self._left <= 0:
+            return False
+        self._left -= 1
+        return True
 
     def postpone(self, action: Callable[[], None]) -> None:
-        """Do something in one of the next turns; `has_room` was asked before."""
+        """Do something in one of the next turns; `claim` was refused before."""
         self._waiting.append(action)
 
     def _go_on(self) -> None:
         """Another turn."""
-        self._ends_at = self._clock() + SHARE_S
+        self._left = MOST
         try:
-            while self._waiting and self._clock() < self._ends_at:
+            while self._waiting and self._left > 0:
+                self._left -= 1
                 self._waiting.popleft()()
         finally:
             if self._waiting:

@@ -6,24 +6,27 @@ from functools import partial
 
 import pytest
 
-from scaleout.worker.turn import SHARE_S, Turn
+from scaleout.worker.turn import Turn
+
+
+@pytest.fixture(autouse=True)
+def two_a_turn(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("scaleout.worker.turn.MOST", 2)
 
 
 class _Work:
-    """Takes time, by a clock of its own, and notes in which turn of the loop it is done."""
+    """Notes in which turn of the loop it is done."""
 
     def __init__(self) -> None:
-        self.now = 0.0
         self.turns = 0
         self.done: list[tuple[int, str]] = []
-        self.turn = Turn(lambda: self.now)
+        self.turn = Turn()
 
     def do(self, name: str) -> None:
-        self.now += SHARE_S / 2
         self.done.append((self.turns, name))
 
     def offer(self, name: str) -> None:
-        if self.turn.has_room:
+        if self.turn.claim():
             self.do(name)
         else:
             self.turn.postpone(partial(self.do, name))
@@ -34,7 +37,7 @@ class _Work:
             await asyncio.sleep(0)
 
 
-def test_what_fits_is_done_at_once_and_the_rest_in_the_next_turns() -> None:
+def test_some_are_done_at_once_and_the_rest_in_the_next_turns() -> None:
     async def main() -> None:
         work = _Work()
         for name in "abcdefg":
@@ -48,10 +51,8 @@ def test_what_fits_is_done_at_once_and_the_rest_in_the_next_turns() -> None:
 def test_what_comes_while_others_wait_comes_behind_them() -> None:
     async def main() -> None:
         work = _Work()
-        for name in "abcd":
+        for name in "abcde":
             work.offer(name)
-        work.now += 1
-        work.offer("e")
         await work.go_on(1)
         work.offer("f")
         await work.go_on(3)
@@ -60,13 +61,13 @@ def test_what_comes_while_others_wait_comes_behind_them() -> None:
     asyncio.run(main())
 
 
-def test_each_turn_has_its_share() -> None:
+def test_each_turn_is_another() -> None:
     async def main() -> None:
         work = _Work()
-        for name in "abc":
+        for name in "abcdef":
             work.offer(name)
-            await work.go_on(2)
-        assert work.done == [(0, "a"), (2, "b"), (4, "c")]
+            await work.go_on(1)
+        assert work.done == list(enumerate("abcdef"))
 
     asyncio.run(main())
 
@@ -80,7 +81,7 @@ def test_what_fails_does_not_keep_the_rest(caplog: pytest.LogCaptureFixture) -> 
         work = _Work()
         work.offer("a")
         work.offer("b")
-        assert not work.turn.has_room
+        assert not work.turn.claim()
         for action in (_raise, partial(work.do, "c")):
             work.turn.postpone(action)
         await work.go_on(4)
