@@ -187,13 +187,15 @@ class Worker:
 
     async def _stop(self) -> None:
         """Receive nothing more, hand over all that was received, and close the connections meanwhile."""
+        # What there is goes soon: to look through it for what is free already would hold the loop for long.
+        gc.freeze()
         self._moves.end_all()
         for each in self._assigned.values():
-            each.stop_receiving()
+            each.feed.stop_receiving()
         ending = list(self._assigned.values())
         await asyncio.gather(
             self._hand_over(ending, self._setup.drain_timeout),
-            _some_at_a_time(each.feed.say_goodbye() for each in ending),
+            _some_at_a_time(each.say_goodbye() for each in ending),
         )
 
     async def _hand_over(self, ending: Sequence[Assigned], timeout_s: float) -> None:
