@@ -95,6 +95,8 @@ class Worker:
         self._tasks: asyncio.TaskGroup
         self._commands: asyncio.Queue[Command | None] = asyncio.Queue()
         self._is_at_limit = False
+        self._reports: list[Report] = []
+        """Those that are to be sent once this turn of the loop is over."""
         self._control: Channel[Command]
         self._results: Channel[Command]
 
@@ -112,8 +114,15 @@ class Worker:
         self._commands.put_nowait(None)
 
     def report(self, report: Report) -> None:
-        """Tell the supervisor."""
-        self._control.send(report)
+        """Tell the supervisor, with all else that there is to tell in this turn of the loop."""
+        if not self._reports:
+            asyncio.get_running_loop().call_soon(self._send_reports)
+        self._reports.append(report)
+
+    def _send_reports(self) -> None:
+        reports, self._reports = self._reports, []
+        if reports:
+            self._control.send_all(reports)
 
     # Life
 
@@ -142,6 +151,7 @@ class Worker:
                 task.cancel()
         for each in self._assigned.values():
             each.feed.close_all()
+        self._send_reports()
 
     async def _obey(self, command: Command) -> None:
         """Do what concerns one endpoint, or some, and say what came of it."""
