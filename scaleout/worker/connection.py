@@ -117,6 +117,7 @@ class FeedConnection(ClientConnection):
             self._deliver,
             super().data_received,
             self._answer,
+            self._breathe,
         )
         # In the place of the method, so that a transport calls the reader, and nothing in between.
         self.data_received = self.reader.take  # type: ignore[method-assign]
@@ -165,6 +166,16 @@ class FeedConnection(ClientConnection):
         if self.protocol.state is State.OPEN:  # else the library may be in the middle of a frame
             self.reader.is_discarding = True
         self._receive_no_more()
+
+    def _breathe(self) -> None:
+        """Read on in the next turn of the loop: uvloop's transports read up to 32 times in one."""
+        if not self._holders and not self.transport.is_closing():
+            self.transport.pause_reading()
+            self.loop.call_soon(self._read_on)
+
+    def _read_on(self) -> None:
+        if not self._holders and not self.transport.is_closing():
+            self.transport.resume_reading()
 
     def _receive_no_more(self) -> None:
         self._is_receiving = False

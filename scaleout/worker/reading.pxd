@@ -11,7 +11,7 @@ cdef class Reader:
     cdef public bint is_upgraded, is_discarding
     cdef public Lane lane
     cdef public long long messages
-    cdef object _library, _begin, _take_other, _deliver, _take_late, _answer
+    cdef object _library, _begin, _take_other, _deliver, _take_late, _answer, _breathe
     cdef unsigned long long _limit
     cdef list _rest
     cdef Py_ssize_t _rest_size, _rest_wanted, _to_skip

@@ -22,6 +22,8 @@ _TEXT, _BINARY = Kind.TEXT, Kind.BINARY
 _FIRST_OF_BINARY = int(Kind.BINARY)
 _FIRST_OF_PING = 0x89
 _LONGEST_PING = 125
+_FULL_BYTES = 200_000
+"""A read of so much has most likely left more behind: uvloop reads 256,000 bytes at a time."""
 
 
 class Library(Protocol):
@@ -46,6 +48,7 @@ class Reader:
         deliver: takes the messages of a read, while there is no lane for them.
         take_late: takes what comes once the connection isn't open any more.
         answer: takes what a ping says.
+        breathe: called after each read that was as large as reads are: there is more, and others wait.
     """
 
     def __init__(
@@ -57,6 +60,7 @@ class Reader:
         deliver: Callable[[list[bytes], Kind], object],
         take_late: Callable[[bytes], object],
         answer: Callable[[bytes], object],
+        breathe: Callable[[], object],
     ) -> None:
         self.read_at = 0
         """Time of the last read, Unix ns."""
@@ -75,6 +79,7 @@ class Reader:
         self._deliver = deliver
         self._take_late = take_late
         self._answer = answer
+        self._breathe = breathe
         self._rest: list[bytes] = []
         self._rest_size = 0
         self._rest_wanted = 0
@@ -94,6 +99,8 @@ class Reader:
             self._take_frames(data, 0)
         else:
             self._complete(data)
+        if len(data) >= _FULL_BYTES:
+            self._breathe()
 
     def _complete(self, data: bytes) -> None:
         """Take a read whose first part belongs to a frame that was begun."""

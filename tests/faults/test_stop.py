@@ -60,10 +60,9 @@ def test_signal_under_a_firehose(number: signal.Signals, launch: Callable[..., A
     check_whole(run)
 
 
-@pytest.mark.parametrize("frames", ["plain", "compressed"])
-def test_signal_while_many_sockets_are_full(frames: str, launch: Callable[..., Any]) -> None:
+def test_signal_while_many_sockets_are_full(launch: Callable[..., Any]) -> None:
     """What the peers go on to send is not looked at more than it takes to find their goodbyes."""
-    with firehose(64, compression=frames == "compressed") as simulator:
+    with firehose(64) as simulator:
         run = launch({"endpoints": endpoints_of(simulator)}, start_new_session=True)
         run.wait_until(lambda: run.stderr.count("INFO    live") == 64 and run.size() > 2_000_000)
         stopped_at = time.monotonic()

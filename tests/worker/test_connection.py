@@ -694,6 +694,33 @@ def test_a_message_that_the_library_has_begun_to_read_is_read_to_its_end_before_
     asyncio.run(main())
 
 
+@pytest.mark.parametrize("is_discarding", [False, True])
+def test_after_a_read_that_has_left_more_behind_others_have_their_turn(is_discarding: bool) -> None:
+    async def main() -> None:
+        feed = Feed().open()
+        if is_discarding:
+            feed.connection.discard_messages()
+        feed.connection.data_received(frame(0x82, b"x" * 256_000))
+        assert not feed.transport.is_reading_now
+        await asyncio.sleep(0)
+        assert feed.transport.is_reading_now
+
+    asyncio.run(main())
+
+
+def test_a_connection_that_is_held_back_meanwhile_does_not_read_on() -> None:
+    async def main() -> None:
+        feed = Feed().open()
+        feed.connection.data_received(frame(0x82, b"x" * 256_000))
+        feed.connection.pause_reading("slow")
+        await asyncio.sleep(0)
+        assert not feed.transport.is_reading_now
+        feed.connection.resume_reading("slow")
+        assert feed.transport.is_reading_now
+
+    asyncio.run(main())
+
+
 @pytest.mark.parametrize(
     "wrong", [frame(0x83, b"a"), frame(0x81, b"a", Lengths(masked=True)), frame(0x89, b"p" * 126)]
 )
