@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NoReturn
 
-from bench import idle, latency, moving, page, reconnect, report, scale, standalone, startup
+from bench import idle, latency, moving, page, parts, reconnect, report, scale, standalone, startup
 from bench.cases import CASES, Case, quick
 from bench.days import command as days
 from bench.days import report as days_report
@@ -19,7 +19,7 @@ from scaleout.arguments import at_least
 from scaleout.errors import SimulatorError
 
 RESULTS = Path(__file__).parent / "results"
-STANDALONE: list[standalone.Case] = [reconnect, moving, latency, idle, startup, scale]
+STANDALONE: list[standalone.Case] = [parts, reconnect, moving, latency, idle, startup, scale]
 """Modules that measure something of their own, rather than sides beside each other; run after the others."""
 ALL = [*CASES, *(module.NAME for module in STANDALONE)]
 HEADLINES = [name for name in ALL if name not in CASES or CASES[name].is_headline]

@@ -14,7 +14,7 @@ from typing import NoReturn
 
 from msgspec import Struct
 
-from scaleout import demo, exits, loading, logs, processors, streams
+from scaleout import compiled, demo, exits, loading, logs, processors, streams
 from scaleout.arguments import add_no_envelope, number, number_or_auto, whole_number
 from scaleout.config import Config, Endpoint
 from scaleout.control.commands import SUBCOMMANDS as CONTROL_SUBCOMMANDS
@@ -179,7 +179,7 @@ def _parser() -> argparse.ArgumentParser:
         epilog="Without a command, `run` is meant: scaleout --workers 4 feeds.toml",
         allow_abbrev=False,
     )
-    parser.add_argument("--version", action="version", version=f"scaleout {_version()}")
+    parser.add_argument("--version", action=_ShowVersion, nargs=0, help="say which version this is")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     for name, (add_arguments, command, summary) in _SUBCOMMANDS.items():
         sub = commands.add_parser(name, help=summary, description=summary, allow_abbrev=False)
@@ -188,11 +188,20 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+class _ShowVersion(argparse.Action):
+    """Says the version when it is asked for: finding it out takes as long as parsing all else."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
+        print(f"scaleout {_version()}")
+        parser.exit()
+
+
 def _version() -> str:
+    form = "compiled" if compiled.ARE_COMPILED else "not compiled: slower"
     try:
-        return metadata.version("scaleout")
+        return f"{metadata.version('scaleout')} ({form})"
     except metadata.PackageNotFoundError:
-        return "(not installed)"
+        return f"(not installed, {form})"
 
 
 def _add_run_arguments(parser: argparse.ArgumentParser) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import signal
 import socket
@@ -21,6 +22,7 @@ import psutil
 import pytest
 
 from scaleout import cli
+from tests.machine import Machine
 
 ROOT = Path(__file__).parents[1]
 DEADLINE_S = 60.0
@@ -29,6 +31,40 @@ DEADLINE_S = 60.0
 hypothesis.settings.register_profile("same", derandomize=True, deadline=None)
 hypothesis.settings.register_profile("new", deadline=None)
 hypothesis.settings.load_profile("new" if "SCALEOUT_SEEDS" in os.environ else "same")
+
+
+@pytest.fixture(autouse=True)
+def untouched_logging() -> Iterator[None]:
+    """Whatever sets up its process's logs does so in the tests' process, here and there."""
+    loggers = [logging.getLogger(name) for name in ("scaleout", "websockets", "asyncio")]
+    before = [(list(logger.handlers), logger.level, logger.propagate) for logger in loggers]
+    yield
+    for logger, (handlers, level, propagate) in zip(loggers, before, strict=True):
+        logger.handlers, logger.level, logger.propagate = handlers, level, propagate
+
+
+_machine = pytest.StashKey[Machine]()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Have the processes that run tests side by side know of each other."""
+    config.stash[_machine] = Machine(config.cache.mkdir("machine"))
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What runs the whole program against the clock is alone."""
+    for item in items:
+        if item.path.is_relative_to(ROOT / "tests/integration") or item.path.is_relative_to(
+            ROOT / "tests/faults"
+        ):
+            item.add_marker("alone")
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
+    """Wait for the test's turn, before its time is taken."""
+    with item.config.stash[_machine].turn(is_alone=item.get_closest_marker("alone") is not None):
+        return (yield)
 
 
 class Launched:

@@ -6,6 +6,9 @@ from collections.abc import Callable
 from typing import Any
 
 import psutil
+import pytest
+
+pytestmark = pytest.mark.alone  # as many messages as it says need the machine
 
 
 def test_demo_for_two_seconds(launch: Callable[..., Any]) -> None:

@@ -11,6 +11,8 @@ cdef int _BINARY
 )
 cpdef tuple scan_run(bytes data, Py_ssize_t position, unsigned long long limit)
 
+cpdef object first_invalid_text(list payloads)
+
 @cython.locals(payload=bytes)
 cpdef bint are_ascii(list payloads)
 

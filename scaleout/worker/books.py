@@ -84,9 +84,13 @@ class Books:
         """What a line's envelope begins with."""
         return self._encoder.head
 
-    def wrap(self, lines: bytes, received_at: int) -> Lines:
-        """Put the envelope around results that are JSON lines."""
-        return self._encoder.wrap(lines, received_at)
+    def encode(self, results: Sequence[object], received_at: int) -> Lines:
+        """Results as lines, in their envelopes where these are wanted.
+
+        Raises:
+            Exception: whatever msgspec says of the first result that can't be encoded.
+        """
+        return self._encoder.encode(results, received_at)
 
     @contextmanager
     def in_one_batch(self) -> Iterator[None]:

@@ -1,8 +1,8 @@
-"""A WebSocket connection whose plain data frames are delivered in batches, past the library's frame parser.
+"""A WebSocket connection whose data frames are delivered in batches, past the library's frame parser.
 
-Until the response's header block ends, all bytes go to websockets. From there on, plain data frames are
-scanned out of each read and delivered in the same callback; every other frame (control, fragmented,
-compressed, malformed, too large) goes to the library's own protocol, byte for byte and in its place, so that
+Until the response's header block ends, all bytes go to websockets. From there on, unfragmented data frames are
+scanned out of each read, inflated and delivered in the same callback; every other frame (control, fragmented,
+malformed, too large) goes to the library's own protocol, byte for byte and in its place, so that
 handshake, keepalive, close codes and errors stay the library's.
 """
 
@@ -19,16 +19,17 @@ from typing import Any, cast
 from websockets.asyncio.client import ClientConnection
 from websockets.asyncio.messages import Assembler
 from websockets.datastructures import Headers
+from websockets.extensions.permessage_deflate import PerMessageDeflate
 from websockets.frames import BINARY, CONT, PING, TEXT, CloseCode, Frame
 from websockets.http11 import Response
 from websockets.protocol import Event, State
 from websockets.utils import apply_mask
 
 from scaleout.core.frames import NO_LIMIT, Kind, first_invalid_text, read_header
+from scaleout.core.inflate import Extension, Inflater
 from scaleout.worker.keepalive import Keepalive
 from scaleout.worker.lane import Lane
 from scaleout.worker.reading import Reader
-from scaleout.worker.turn import turn
 
 MAX_FRAGMENTS = 4096
 """As in websockets: a message in more fragments than that fails the connection with 1009."""
@@ -41,7 +42,8 @@ Receiver = Callable[[list[bytes], bytes, Kind, int], object]
 
 
 _FIRST_OF_PONG, _MASKED = 0x8A, 0x80
-MAX_PONG_BYTES = 2 + 4 + 125
+_NO_LIMIT = 1 << 64
+
 _ANSWERED = Response(101, "", Headers())
 """Stands in the place of a response that is taken."""
 
@@ -65,12 +67,6 @@ def _nothing() -> None:
     pass
 
 
-def _pong(ping: bytes) -> bytes:
-    """The frame that answers a ping."""
-    mask = token_bytes(4)
-    return bytes((_FIRST_OF_PONG, _MASKED | len(ping))) + mask + apply_mask(ping, mask)
-
-
 class FeedConnection(ClientConnection):
     """A client connection that hands batches of messages to `receiver` instead of queueing them for `recv()`.
 
@@ -88,7 +84,6 @@ class FeedConnection(ClientConnection):
         "_is_receiving",
         "_keepalive",
         "_limit",
-        "_pings",
         "_receiver",
         "_resumed_at",
         "on_pong",
@@ -107,15 +102,13 @@ class FeedConnection(ClientConnection):
         self._abort_timer: asyncio.TimerHandle | None = None
         self._holders: tuple[object, ...] = ()
         self._resumed_at = -math.inf
-        self._pings: list[bytes] | None = None
-        """Those that are too many for this turn of the loop."""
         self.on_pong: Callable[[], None] = _nothing
         """Called for each pong that is sent."""
         self.turn_to_ping: Callable[[], Awaitable[None]] | None = None
         """Waits until a ping may be sent; None: at any time."""
         self._keepalive: Keepalive | None = None
         sizes = (self.protocol.max_message_size, self.protocol.max_fragment_size)
-        self._limit = min((size for size in sizes if size is not None), default=1 << 64)
+        self._limit = min((size for size in sizes if size is not None), default=_NO_LIMIT)
         self.reader = Reader(
             self.protocol,
             min(self._limit, NO_LIMIT),
@@ -211,13 +204,21 @@ class FeedConnection(ClientConnection):
         split = end + 4 - len(self._head_tail)
         super().data_received(data[:split])
         self.reader.is_upgraded = True
+        self.reader.inflater = self._inflater()
         if split < len(data):
             self.data_received(data[split:])
+
+    def _inflater(self) -> Inflater | None:
+        extensions = self.protocol.extensions
+        if len(extensions) != 1 or type(extensions[0]) is not PerMessageDeflate:
+            return None
+        limit = self._limit if self._limit < _NO_LIMIT else None
+        return Inflater(cast(Extension, extensions[0]), limit)
 
     # Frames
 
     def _take_other(self, data: bytes, position: int) -> int:
-        """Take a frame that isn't plain, or not complete, at this position.
+        """Take a frame that is no whole message, or not complete, at this position.
 
         Returns:
             Where the next one begins.
@@ -240,25 +241,13 @@ class FeedConnection(ClientConnection):
 
     def _answer(self, ping: bytes) -> None:
         """Answer a ping: as the library does, and in a fraction of the time."""
-        if self._pings is not None:
-            self._pings.append(ping)
-        elif turn.claim():
-            self.transport.write(_pong(ping))
-        else:
-            self._pings = [ping]
-            turn.postpone(self._answer_postponed)
+        mask = token_bytes(4)
+        self.transport.write(bytes((_FIRST_OF_PONG, _MASKED | len(ping))) + mask + apply_mask(ping, mask))
         self._note_pong()
-
-    def _answer_postponed(self) -> None:
-        """Answer them, unless the connection is being closed by now."""
-        pings, self._pings = self._pings, None
-        if pings and self.protocol.state is State.OPEN:
-            self.transport.write(b"".join(map(_pong, pings)))
 
     def _note_pong(self) -> None:
         self.on_pong()
-        postponed = len(self._pings) * MAX_PONG_BYTES if self._pings is not None else 0
-        if self.transport.get_write_buffer_size() + postponed > MAX_UNSENT_BYTES:
+        if self.transport.get_write_buffer_size() > MAX_UNSENT_BYTES:
             self._fail(CloseCode.POLICY_VIOLATION, "pings without reading the pongs")
             self.transport.abort()
 

@@ -33,6 +33,15 @@ def encode_lines(results: Sequence[object]) -> bytes:
     return lines if _has_no_breaks(lines, lines.count(b"\n"), results) else _flattened(results)
 
 
+def encode_loosely(results: Sequence[object]) -> bytes:
+    """The same, unless there is pre-encoded JSON in a result: that may hold line breaks.
+
+    Raises:
+        Exception: whatever msgspec says of the first result that can't be encoded.
+    """
+    return _encoder.encode_lines(results)
+
+
 def _has_no_breaks(lines: bytes, newlines: int, results: Sequence[object]) -> bool:
     """Whether there is a newline behind each result, and no other line break."""
     return newlines == len(results) and b"\r" not in lines

@@ -127,6 +127,8 @@ class Inlet:
             tray.bytes += size
             self._intake.note_bytes(tray.slot, size)
             self.hand_on(payloads, kind, received_at)
+            if self.lane is not None and not self.is_idle:
+                self.lane.is_alone = True  # nothing may overtake what waits
         return count
 
     def hand_on(self, payloads: list[bytes], kind: Kind, received_at: int) -> None:

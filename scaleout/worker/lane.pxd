@@ -19,7 +19,10 @@ cpdef list settle(list portions, list results)
 @cython.locals(
     each=list, parts=list, position=Py_ssize_t, index=Py_ssize_t, portion=Portion, prefix=bytes, stop=Py_ssize_t
 )
-cpdef bytes wrap(list portions, list results, bytes lines)
+cpdef object wrap(list portions, list results, bytes lines)
+
+@cython.locals(portion=Portion, prefix=bytes, parts=list, payload=bytes)
+cpdef list pass_on(list portions, bint envelope)
 
 cdef class Lane:
     cdef public object inlet, books
@@ -42,9 +45,11 @@ cdef class Pool:
     cdef object _work, _clock, _on_flush, _kind, _timer
     cdef double _linger_s, _on_again_at
     cdef list _portions
-    cdef Py_ssize_t _count, _size, _until_timed
+    cdef Py_ssize_t _count, _size, _until_timed, _slow_flushes
 
-    cpdef add(self, Lane lane, list payloads, object kind, long long received_at, Py_ssize_t size_bytes)
+    cpdef expect(self, object kind)
+    @cython.locals(portion=Portion)
+    cpdef add(self, Lane lane, list payloads, long long received_at, Py_ssize_t size_bytes)
     @cython.locals(portions=list, portion=Portion, count=Py_ssize_t, began_ns="long long")
     cpdef flush(self)
     @cython.locals(since="long long", each_ns="long long", portion=Portion)

@@ -27,6 +27,8 @@ SLOW_NS = 20_000
 its messages cost."""
 LONG_NS = 2_000_000
 """With less at a time, nobody waits for long, and few messages say little of what others cost."""
+SLOW_FLUSHES = 3
+"""In a row: the first messages of all cost more than those that follow."""
 ALONE_S = 1.0
 """For how long; then it is tried again."""
 
@@ -108,13 +110,16 @@ def settle(portions: list[Portion], results: list[int] | None) -> list[Tray]:
     return opened
 
 
-def wrap(portions: list[Portion], results: list[int] | None, lines: bytes) -> bytes:
+def wrap(portions: list[Portion], results: list[int] | None, lines: bytes) -> bytes | None:
     """Put each endpoint's envelope around its lines.
 
     Args:
         portions: whose lines they are.
         results: as for `settle`.
-        lines: each with its newline, and no other line break.
+        lines: each with its newline.
+
+    Returns:
+        None where there are other line breaks, too.
     """
     each = lines.split(b"\n")
     parts: list[bytes] = []
@@ -122,12 +127,30 @@ def wrap(portions: list[Portion], results: list[int] | None, lines: bytes) -> by
     for index, portion in enumerate(portions):
         prefix = portion.lane.head + str(portion.received_at).encode() + HEAD_END
         stop = position + (len(portion.payloads) if results is None else results[index])
-        while position < stop:
+        while position < stop and position < len(each):
             parts.append(prefix)
             parts.append(each[position])
             parts.append(LINE_END)
             position += 1
-    return b"".join(parts)
+    return b"".join(parts) if position == len(each) - 1 and b"\r" not in lines else None
+
+
+def pass_on(portions: list[Portion], envelope: bool) -> list[bytes]:
+    """The payloads as lines, within envelopes where these are wanted; in parts of whole or broken lines."""
+    if not envelope:
+        return [b"\n".join(payloads_of(portions)), b"\n"]
+    if len(portions) == 1:
+        portion = portions[0]
+        prefix = portion.lane.head + str(portion.received_at).encode() + HEAD_END
+        return [prefix, (LINE_END + prefix).join(portion.payloads), LINE_END]
+    parts: list[bytes] = []
+    for portion in portions:
+        prefix = portion.lane.head + str(portion.received_at).encode() + HEAD_END
+        for payload in portion.payloads:
+            parts.append(prefix)
+            parts.append(payload)
+            parts.append(LINE_END)
+    return [b"".join(parts)]
 
 
 class Lane:
@@ -158,6 +181,7 @@ class Lane:
 
     def take(self, payloads: list[bytes], kind: Kind, received_at: int) -> None:
         """Take the messages of a read: they are noted, and dealt with soon."""
+        self._pool.expect(kind)  # which may come to leave earlier ones to the long way
         count = len(payloads)
         size_bytes = size_of(payloads)
         self._messages[self._slot] += count
@@ -166,7 +190,7 @@ class Lane:
         if self._pool.is_off or self.is_alone:
             self._take_long_way(payloads, kind, received_at)
         else:
-            self._pool.add(self, payloads, kind, received_at, size_bytes)
+            self._pool.add(self, payloads, received_at, size_bytes)
 
     def _take_long_way(self, payloads: list[bytes], kind: Kind, received_at: int) -> None:
         if self._pool.is_off:
@@ -210,14 +234,24 @@ class Pool:
         self._kind = Kind.TEXT
         self._timer: Timer | None = None
         self._until_timed = TIMED_EVERY
+        self._slow_flushes = 0
         self._on_again_at = 0.0
 
-    def add(self, lane: Lane, payloads: list[bytes], kind: Kind, received_at: int, size_bytes: int) -> None:
-        """Take what a read has brought."""
+    def expect(self, kind: Kind) -> None:
+        """Take messages of this kind from now on."""
         if kind is not self._kind:
             self.flush()
             self._kind = kind
-        self._portions.append(Portion(lane, payloads, received_at))
+
+    def add(self, lane: Lane, payloads: list[bytes], received_at: int, size_bytes: int) -> None:
+        """Take what a read has brought, of the kind that is expected."""
+        portion = Portion.__new__(
+            Portion
+        )  # for each read, and `__init__` would take longer than all else here
+        portion.lane = lane
+        portion.payloads = payloads
+        portion.received_at = received_at
+        self._portions.append(portion)
         lane.waiting += len(payloads)
         self._count += len(payloads)
         self._size += size_bytes
@@ -254,7 +288,10 @@ class Pool:
         each_ns = used_ns // count
         for portion in portions:
             portion.lane.note_cpu(each_ns * since * len(portion.payloads) // count)
-        if each_ns >= SLOW_NS and used_ns >= LONG_NS:
+        is_slow = each_ns >= SLOW_NS and used_ns >= LONG_NS
+        self._slow_flushes = self._slow_flushes + 1 if is_slow else 0
+        if self._slow_flushes == SLOW_FLUSHES:
+            self._slow_flushes = 0
             self.is_off = True
             self._on_again_at = self._clock.time() + ALONE_S
 

@@ -68,7 +68,7 @@ class Outbox:
             self._timer.cancel()
             self._timer = self._loop.call_later(linger_s, self.flush)
 
-    def put_together(self, trays: Sequence[Tray], lines: Lines) -> None:
+    def put_together(self, trays: Sequence[Tray], lines: Sequence[bytes | memoryview]) -> None:
         """Take trays that have just been opened, and lines of theirs and of open ones, which have waited enough."""
         self._trays.extend(trays)
         self._parts.extend(lines)

@@ -12,10 +12,11 @@ from collections.abc import Callable, Hashable, Iterator, Sequence
 import msgspec
 
 from scaleout.core.frames import Kind
+from scaleout.core.sure import first_unsure
 from scaleout.worker.books import MAX_RESULTS_BYTES, Failure, single_results
 from scaleout.worker.decoding import Decode, Decoder, Read, json_decoder
-from scaleout.worker.encoding import Lines, encode_lines
-from scaleout.worker.lane import Clock, Pool, Portion, payloads_of, settle, wrap
+from scaleout.worker.encoding import Lines, encode_lines, encode_loosely
+from scaleout.worker.lane import Clock, Pool, Portion, pass_on, payloads_of, settle, wrap
 from scaleout.worker.outbox import Outbox
 from scaleout.worker.pipeline import BAD_MESSAGE, Wish, attempt_next, undecodable
 
@@ -96,26 +97,29 @@ class PooledWork:
 
     def _deliver(self, portions: list[Portion], kind: Kind, outcomes: Sequence[object]) -> None:
         results = single_results(outcomes)
-        lines = b""
-        if results is not None:
-            try:
-                lines = encode_lines(results)
-            except Exception:  # one of them can't be encoded: its endpoint's books find it
-                results = None
-        if results is None or len(lines) > MAX_RESULTS_BYTES:
+        if results is None:
             deliver_apart(portions, kind, outcomes)
             return
         counts = None if len(results) == len(outcomes) else _count_results(portions, outcomes)
-        self.put(portions, counts, lines)
+        try:
+            lines = self._encode(portions, counts, results)
+        except Exception:  # one of them can't be encoded: its endpoint's books find it
+            lines = None
+        if lines is None or sum(map(len, lines)) > MAX_RESULTS_BYTES:
+            deliver_apart(portions, kind, outcomes)
+        else:
+            self._outbox.put_together(settle(portions, counts), lines)
 
-    def put(self, portions: list[Portion], counts: list[int] | None, lines: bytes) -> None:
-        """Hand lines to the outbox, so many of each portion; None: one for each message."""
-        parts: Lines = (lines,)
+    def _encode(
+        self, portions: list[Portion], counts: list[int] | None, results: Sequence[object]
+    ) -> Lines | None:
+        """Results as lines, so many of each portion (None: one for each message); None where that isn't plain."""
+        if not self._envelope or not results:
+            return (encode_lines(results),)
         if len(portions) == 1:
-            parts = portions[0].lane.books.wrap(lines, portions[0].received_at)
-        elif self._envelope:
-            parts = (wrap(portions, counts, lines),)
-        self._outbox.put_together(settle(portions, counts), parts)
+            return portions[0].lane.books.encode(results, portions[0].received_at)
+        lines = wrap(portions, counts, encode_loosely(results))
+        return (lines,) if lines is not None else None
 
 
 class PooledPassThrough(PooledWork):
@@ -127,20 +131,28 @@ class PooledPassThrough(PooledWork):
     def handle(self, portions: list[Portion], kind: Kind) -> None:
         """Pass them on; where one is no JSON, or of several lines, each endpoint sees to its own."""
         payloads = payloads_of(portions)
-        decode = self._decoder(Read(payloads, kind, 0))
-        assert decode is not None
-        lines = b"\n".join(payloads) + b"\n"
-        is_fine = lines.count(b"\n") == len(payloads) and b"\r" not in lines
-        if is_fine:
-            try:
-                deque(map(decode, payloads), maxlen=0)
-            except BAD_MESSAGE:
-                is_fine = False
-        if is_fine:
-            self.put(portions, None, lines)
+        if self._are_lines(payloads, kind):
+            self._outbox.put_together(settle(portions, None), pass_on(portions, self._envelope))
             return
         for portion in portions:
             portion.lane.inlet.hand_on(portion.payloads, kind, portion.received_at)
+
+    def _are_lines(self, payloads: list[bytes], kind: Kind) -> bool:
+        """Whether all of them are JSON, and on one line each."""
+        sure = first_unsure(payloads, 0) if kind is Kind.TEXT else 0
+        if sure == len(payloads):
+            return True
+        rest = payloads[sure:]
+        together = b"".join(rest)
+        if b"\n" in together or b"\r" in together:
+            return False
+        decode = self._decoder(Read(rest, kind, 0))
+        assert decode is not None
+        try:
+            deque(map(decode, rest), maxlen=0)
+        except BAD_MESSAGE:
+            return False
+        return True
 
 
 def _failure(decode: Decode | None, payload: bytes, exc: BaseException) -> Failure:
@@ -173,7 +185,8 @@ def _count_results(portions: list[Portion], outcomes: Sequence[object]) -> list[
     start = 0
     for portion in portions:
         count = len(portion.payloads)
-        found.append(count - outcomes[start : start + count].count(None))
+        # Not by `count(None)`, which would ask the results whether they equal it.
+        found.append(sum([outcome is not None for outcome in outcomes[start : start + count]]))
         start += count
     return found
 

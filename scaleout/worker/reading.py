@@ -1,8 +1,9 @@
 # cython: annotation_typing=False
-"""What is done with each read of a connection: plain frames are cut out and handed on in the same callback.
+"""What is done with each read of a connection: whole messages are cut out and handed on in the same callback.
 
-All else goes to the connection, and there to the library, in its place: the handshake, frames that aren't plain,
-and whatever comes once the connection is closing. Where nobody wants messages any more, they are passed over.
+All else goes to the connection, and there to the library, in its place: the handshake, control frames, fragments
+and faults, and whatever comes once the connection is closing. Where nobody wants messages any more, they are
+passed over.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from typing import Protocol
 from websockets.protocol import State
 
 from scaleout.core.frames import Kind, first_invalid_text, scan_run
+from scaleout.core.inflate import Inflater
 from scaleout.core.skipping import skip_data
 from scaleout.worker.lane import Lane
 
@@ -24,6 +26,7 @@ _FIRST_OF_PING = 0x89
 _LONGEST_PING = 125
 _FULL_BYTES = 200_000
 """A read of so much has most likely left more behind: uvloop reads 256,000 bytes at a time."""
+_COMPRESSED = 0x40
 
 
 class Library(Protocol):
@@ -44,7 +47,7 @@ class Reader:
         library: the connection's protocol.
         limit: largest payload in bytes that is cut out.
         begin: takes what comes until `is_upgraded`.
-        take_other: takes a read and the position of a frame that isn't plain; returns where the next one begins.
+        take_other: takes a read and the position of a frame that is no message; returns where the next one begins.
         deliver: takes the messages of a read, while there is no lane for them.
         take_late: takes what comes once the connection isn't open any more.
         answer: takes what a ping says.
@@ -70,6 +73,8 @@ class Reader:
         """Whether messages are passed over, while the connection is open and while it is being closed."""
         self.lane: Lane | None = None
         """The short way for messages, where nothing is to be done with them before."""
+        self.inflater: Inflater | None = None
+        """Where compression was negotiated."""
         self.messages = 0
         """Those that have gone that way."""
         self._library = library
@@ -134,8 +139,12 @@ class Reader:
         while position < end and is_open:
             payloads: list[bytes] = []
             if self._library.current_size is None:
-                kind = _BINARY if data[position] == _FIRST_OF_BINARY else _TEXT
-                payloads, position = scan_run(data, position, self._limit)
+                first = data[position]
+                kind = _BINARY if first & ~_COMPRESSED == _FIRST_OF_BINARY else _TEXT
+                if first & _COMPRESSED and self.inflater is not None:
+                    payloads, position = self.inflater.scan_run(data, position)
+                else:
+                    payloads, position = scan_run(data, position, self._limit)
             if not payloads:
                 stop = self._take_ping(data, position, end)
                 position = stop if stop else self._take_other(data, position)

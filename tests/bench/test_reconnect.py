@@ -11,6 +11,8 @@ from bench import reconnect
 from bench.measure import BenchError
 from bench.reconnect import CHAINS, Report, Round
 
+pytestmark = pytest.mark.alone
+
 
 def test_full_and_resumed_handshakes_are_measured(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     told: list[str] = []

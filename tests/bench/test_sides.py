@@ -16,6 +16,8 @@ from bench.measure import run_side
 from bench.peers import find_missing
 from bench.sides import node_ws
 
+pytestmark = pytest.mark.alone
+
 PACED = Feed(connections=2, rate=4_000)
 SIDES = {side.name: side for case in CASES.values() for side in case.sides if side.feed is None}
 WAYS = ["bulk", "pass", "async"]

@@ -45,7 +45,8 @@ def test_two_connections_see_the_same_sequence(run: Run, take: Take) -> None:
 def test_every_dialect_is_spoken_after_its_subscription(name: str, run: Run, take: Take) -> None:
     async def scenario() -> None:
         spoken = dialect(name)
-        config = SimulatorConfig(endpoints=1, dialect=name, rate=5000, count=50, await_subscribe=True)
+        # Slowly enough for the subscription to come before the last message has been sent.
+        config = SimulatorConfig(endpoints=1, dialect=name, rate=100, count=50, await_subscribe=True)
         async with Simulator(config) as simulator:
             got = await take(simulator.endpoints[0].uri, send=spoken.subscribe(0))
             await simulator.wait_idle()

@@ -80,6 +80,7 @@ class Setting(NamedTuple):
     limit: int | None = 1000
     is_compressed: bool = False
     takes_context_over: bool = True
+    window_bits: int = 15
 
     @property
     def is_busy(self) -> bool:
@@ -120,6 +121,8 @@ def response_for(protocol: ClientProtocol, setting: Setting) -> bytes:
     ]
     if setting.is_compressed:
         parameters = "" if setting.takes_context_over else "; server_no_context_takeover"
+        if setting.window_bits < 15:
+            parameters += f"; server_max_window_bits={setting.window_bits}"
         headers.append(f"Sec-WebSocket-Extensions: permessage-deflate{parameters}")
     return "\r\n".join([*headers, "", ""]).encode()
 
@@ -312,11 +315,11 @@ class Compressor:
 
     def __init__(self, setting: Setting) -> None:
         self._setting = setting
-        self._deflate = zlib.compressobj(wbits=-15)
+        self._deflate = zlib.compressobj(wbits=-setting.window_bits)
 
     def compress(self, payload: bytes) -> bytes:
         if not self._setting.takes_context_over:
-            self._deflate = zlib.compressobj(wbits=-15)
+            self._deflate = zlib.compressobj(wbits=-self._setting.window_bits)
         return (self._deflate.compress(payload) + self._deflate.flush(zlib.Z_SYNC_FLUSH))[:-4]
 
 
@@ -352,6 +355,35 @@ def bursts(draw: st.DrawFn) -> bytes:
 
 
 @st.composite
+def packed_bursts(draw: st.DrawFn, compressor: Compressor) -> bytes:
+    """Many messages of a busy feed that compresses those above some size; they are alike."""
+    opcode = draw(st.sampled_from([0x81, 0x82]))
+    smallest = draw(st.sampled_from([0, 20, 60]))
+    payloads = draw(st.lists(TEXTS, min_size=1, max_size=5)) * draw(st.integers(1, 20))
+    return b"".join(
+        frame(opcode | 0x40, compressor.compress(payload))
+        if len(payload) >= smallest
+        else frame(opcode, payload)
+        for payload in payloads
+    )
+
+
+@st.composite
+def packed_faults(draw: st.DrawFn, compressor: Compressor) -> bytes:
+    """A compressed message that is cut, corrupt, or much larger than it looks."""
+    first = draw(st.sampled_from([0xC1, 0xC2, 0x41]))
+    payload = draw(
+        st.one_of(
+            st.binary(max_size=8),
+            st.sampled_from([b"\xff" * 2100, b"\xf2\x48" * 1022, b"\x06\x00", b"\x00\x05\x00\x00\x00Hello"]),
+            st.sampled_from([1001, 3001, 50_000]).map(lambda size: compressor.compress(b"\0" * size)),
+            TEXTS.map(lambda text: compressor.compress(text)[:-1]),
+        )
+    )
+    return frame(first, payload)
+
+
+@st.composite
 def streams(draw: st.DrawFn, setting: Setting, are_valid: bool = False) -> bytes:
     """What a server may send; mostly valid frames, so that much comes before the first fault."""
     compressor = Compressor(setting)
@@ -364,6 +396,8 @@ def streams(draw: st.DrawFn, setting: Setting, are_valid: bool = False) -> bytes
             parts.append(draw(messages(setting, compressor, draw(DATA))))
         elif dice < 15:
             parts.append(draw(CONTROLS))
+        elif dice < 16 and setting.is_compressed and draw(st.booleans()):
+            parts.append(draw(packed_bursts(compressor)))
         elif dice < 16 and setting.is_busy:
             parts.append(draw(bursts()))
         elif dice < 18:
@@ -376,6 +410,8 @@ def streams(draw: st.DrawFn, setting: Setting, are_valid: bool = False) -> bytes
             parts.append(draw(messages(setting, compressor, draw(BAD_TEXT))))
         elif dice < 21:
             parts.append(draw(CLOSES))
+        elif dice < 22 and setting.is_compressed:
+            parts.append(draw(packed_faults(compressor)))
         elif dice < 22:
             parts.append(frame(draw(st.sampled_from([0, 1, 2])), draw(TEXTS)))
         else:
@@ -394,6 +430,7 @@ SETTINGS = st.builds(
     limit=st.sampled_from([1000, 3000, 130, 10, 0, None]),
     is_compressed=st.booleans(),
     takes_context_over=st.booleans(),
+    window_bits=st.sampled_from([15, 15, 9, 12]),
 )
 
 
@@ -543,6 +580,38 @@ def test_a_zip_bomb_is_too_large() -> None:
         assert feed.close_frames == [1009]
 
     asyncio.run(main())
+
+
+@pytest.mark.parametrize("takes_context_over", [True, False])
+def test_whole_compressed_messages_need_nothing_of_the_library(
+    monkeypatch: pytest.MonkeyPatch, takes_context_over: bool
+) -> None:
+    setting = Setting(is_compressed=True, takes_context_over=takes_context_over)
+    compressor = Compressor(setting)
+    texts = [b'{"id":%d}' % number for number in range(50)]
+    stream = b"".join(frame(0xC1, compressor.compress(text)) + frame(0x82, text) for text in texts)
+
+    async def main() -> None:
+        feed = Feed(setting).open()
+        monkeypatch.setattr(feed.protocol, "receive_data", lambda data: pytest.fail("handed to the library"))
+        for at in range(0, len(stream), 100):
+            feed.connection.data_received(stream[at : at + 100])
+        assert feed.messages == [
+            message for text in texts for message in ((Kind.TEXT, text), (Kind.BINARY, text))
+        ]
+
+    asyncio.run(main())
+
+
+def test_a_fault_behind_compressed_messages_is_as_in_the_library() -> None:
+    compressor = Compressor(DEFAULTS)
+    good = [frame(0xC1, compressor.compress(b"%d" % number)) for number in range(100)]
+    bomb = frame(0xC1, compressor.compress(b"\0" * 100_000))
+    for fault in (bomb, frame(0xC1, b"\x06\x00"), frame(0xC1, b"\xff" * 990), frame(0x81, b"\xff")):
+        for setting in (Setting(is_compressed=True), Setting(None, is_compressed=True)):
+            for behind in (b"", good[0], frame(0x89, b"ping")):
+                stream = b"".join(good) + fault + behind
+                asyncio.run(compare(Script(setting, [stream], 0, 0, True)))
 
 
 def test_a_large_message_in_many_reads_is_not_copied_for_each_of_them() -> None:
@@ -734,20 +803,6 @@ def test_what_no_server_may_send_fails_the_connection_though_messages_are_discar
     asyncio.run(main())
 
 
-def test_a_peer_that_pings_more_than_is_answered_in_a_turn_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
-    async def main() -> None:
-        feed = Feed().open()
-        monkeypatch.setattr("scaleout.worker.turn.MOST", 0)
-        monkeypatch.setattr("scaleout.worker.connection.MAX_UNSENT_BYTES", 1000)
-        feed.connection.data_received(frame(0x89, b"p" * 125) * 8)
-        assert feed.close_frames == [1008]
-        feed.connection.connection_lost(None)
-        monkeypatch.undo()
-        await asyncio.sleep(0)
-
-    asyncio.run(main())
-
-
 def test_a_failed_connection_reads_on_until_the_peer_closes() -> None:
     async def main() -> None:
         feed = Feed().open()
@@ -755,50 +810,6 @@ def test_a_failed_connection_reads_on_until_the_peer_closes() -> None:
         feed.connection.data_received(frame(0x81, b"a") + frame(0x81, b"\xff"))
         assert feed.close_frames == [1007]
         assert feed.transport.is_reading_now
-
-    asyncio.run(main())
-
-
-def test_pings_that_do_not_fit_into_a_turn_are_answered_in_order_in_the_next_ones(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    async def main() -> None:
-        feed = Feed().open()
-        pongs: list[bytes] = []
-
-        def take(data: bytes) -> None:
-            while data:
-                size = 6 + (data[1] & 0x7F)
-                answer = unmask(data[:size])
-                assert answer is not None and answer[0] == 0x8A
-                pongs.append(answer[1])
-                data = data[size:]
-
-        feed.transport.on_write = take
-        monkeypatch.setattr("scaleout.worker.turn.MOST", 0)
-        feed.connection.data_received(frame(0x89, b"1") + frame(0x81, b"a") + frame(0x89, b"2"))
-        assert feed.messages == [(Kind.TEXT, b"a")]
-        assert pongs == []
-        monkeypatch.undo()
-        await asyncio.sleep(0)
-        await asyncio.sleep(0)
-        assert pongs == [b"1", b"2"]
-
-    asyncio.run(main())
-
-
-def test_a_ping_that_is_still_to_be_answered_is_not_once_the_connection_is_closed(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    async def main() -> None:
-        feed = Feed().open()
-        monkeypatch.setattr("scaleout.worker.turn.MOST", 0)
-        feed.connection.data_received(frame(0x89, b"1") + frame(0x88, b"\x03\xe8"))
-        monkeypatch.undo()
-        await asyncio.sleep(0)
-        await asyncio.sleep(0)
-        assert feed.close_frames == [1000]
-        feed.connection.connection_lost(None)
 
     asyncio.run(main())
 

@@ -91,7 +91,7 @@ def noise(size: int) -> bytes:
 def _sized(name: str, setting: Setting) -> list[Case]:
     texts = [feed_text(size) for size in SIZES]
     noises = [noise(size) for size in SIZES]
-    server, other, third = Server(setting), Server(setting), Server(setting)
+    server, other, third, fourth = (Server(setting) for _ in range(4))
     both = tuple(part for text in texts[:8] for part in (server.data(text), data(text), data(text.encode())))
     return [
         Case(f"{name}: texts of all sizes", tuple(map(other.data, texts)), accepts(*texts), setting),
@@ -105,6 +105,24 @@ def _sized(name: str, setting: Setting) -> list[Case]:
             f"{name}: compressed and plain by turns",
             both,
             accepts(*[message for text in texts[:8] for message in (text, text, text.encode())]),
+            setting,
+        ),
+        Case(
+            f"{name}: whole, in fragments and plain by turns, with pings",
+            tuple(
+                part
+                for text in texts[:8]
+                for part in (
+                    fourth.data(text),
+                    *fourth.fragments(text, 3),
+                    data(text),
+                    ping(b"1"),
+                    fourth.data(b""),
+                )
+            ),
+            accepts(
+                *[message for text in texts[:8] for message in (text, text, text, b"")], pongs=(b"1",) * 8
+            ),
             setting,
         ),
         Case(

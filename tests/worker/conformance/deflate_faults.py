@@ -138,6 +138,7 @@ _no_text = [
 ]
 
 _THOUSAND = Setting(max_size=1000, deflate=Deflate())
+_THOUSAND_ANEW = Setting(max_size=1000, deflate=Deflate(server_no_context_takeover=True))
 _zeros = "0" * 1000
 _bombs = [
     Case(
@@ -189,4 +190,33 @@ _bombs = [
     ),
 ]
 
-CASES = [*_bits, *_corrupt, *_no_text, *_bombs]
+_numbers = [str(number) for number in range(300)]
+
+
+def _amid_many(setting: Setting, fault: bytes) -> tuple[bytes, ...]:
+    server = Server(setting)
+    frames = tuple(map(server.data, _numbers))
+    return (*frames[:150], fault, *frames[150:])
+
+
+_amid = [
+    Case(
+        f"{name} amid 300 compressed messages, {terms}",
+        _amid_many(setting, fault),
+        refuses(code, *_numbers[:150]),
+        setting,
+        is_found_late=code == BAD_DATA,
+    )
+    for terms, setting in (("with context", _THOUSAND), ("without context", _THOUSAND_ANEW))
+    for name, code, fault in (
+        ("a bomb", TOO_BIG, Server().data(b"\0" * 500_000)),
+        ("one byte too much", TOO_BIG, Server().data(b"\0" * 1001)),
+        ("a block of a type that does not exist", PROTOCOL_ERROR, packed(b"\x06\x00")),
+        ("a compressed message that is no text", BAD_DATA, packed(Server().deflate(b"\xff"))),
+        ("a plain message that is no text", BAD_DATA, frame(FIN | TEXT, b"\xff")),
+        ("RSV2", PROTOCOL_ERROR, frame(FIN | RSV1 | RSV2 | TEXT, HELLO)),
+        ("a masked message", PROTOCOL_ERROR, frame(FIN | RSV1 | TEXT, HELLO, masked=True)),
+    )
+]
+
+CASES = [*_bits, *_corrupt, *_no_text, *_bombs, *_amid]

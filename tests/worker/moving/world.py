@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 from bisect import bisect_right
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from random import Random
 from typing import Any, cast
+from unittest import mock
 
 import msgspec
 from msgspec import Struct
@@ -51,6 +53,7 @@ from scaleout.tally import Tally
 from scaleout.worker.connection import FeedConnection
 from scaleout.worker.dialing import Dialer
 from scaleout.worker.main import Worker
+from tests.worker.moving import processors
 from tests.worker.peers import Peer
 
 TICK_S = 0.01
@@ -448,6 +451,10 @@ class World:
         return [each["n"] for each in found if "n" in each and stream in (None, each["s"])]
 
 
+TICK_S = 1e-5
+"""What passes between two looks at the clock by which calls are measured."""
+
+
 async def play(
     server: Server,
     story: Callable[[World], Awaitable[None]],
@@ -456,7 +463,15 @@ async def play(
     **keys: Any,
 ) -> World:
     """Let it happen, and stop all workers; what is sent to nobody any more is not looked at."""
-    world = World(server, keys, lags)
+    processors.begin()
+    # What calls take is measured in real time, which would have a story depend on what else the machine does.
+    ticks = itertools.count(1)
+    with mock.patch("scaleout.worker.awaited.monotonic", lambda: next(ticks) * TICK_S):
+        return await _play(World(server, keys, lags), story)
+
+
+async def _play(world: World, story: Callable[[World], Awaitable[None]]) -> World:
+    server = world.server
     running = asyncio.ensure_future(server.run())
     try:
         await world.begin()

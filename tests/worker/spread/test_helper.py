@@ -187,7 +187,7 @@ def test_a_message_that_kills_its_process(
 def test_a_helper_that_is_stuck_is_killed(
     spread_desk: MakeDesk, run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(process, "PATIENCE_S", 0.3)
+    monkeypatch.setattr(process, "PATIENCE_S", 2.0)
     monkeypatch.setattr("scaleout.worker.spread.spread.LOOK_EVERY_S", 0.05)
     monkeypatch.setattr("scaleout.worker.spread.line.MAX_DEATHS", 1)
 
@@ -198,7 +198,7 @@ def test_a_helper_that_is_stuck_is_killed(
         await desk.until(lambda: desk.dead)
         assert (
             desk.dead[0].reason
-            == "1 processes died while they processed it: stuck: no answer for 0.3 s, killed"
+            == "1 processes died while they processed it: stuck: no answer for 2 s, killed"
         )
         await desk.drain()
 
