@@ -94,11 +94,19 @@ class Channel(asyncio.BufferedProtocol, Generic[Incoming]):
         """Send a message; `body` is the parts of its body. Nothing is sent on a channel that has ended."""
         if self._transport is None or self._transport.is_closing():
             return
+        self._transport.writelines([self._head(message, sum(map(len, body))), *body])
+
+    def send_all(self, messages: Sequence[msgspec.Struct]) -> None:
+        """Send messages without bodies, in one write."""
+        if self._transport is None or self._transport.is_closing():
+            return
+        self._transport.write(b"".join([self._head(message, 0) for message in messages]))
+
+    def _head(self, message: msgspec.Struct, body_size: int) -> bytes:
         head = self._encoder.encode(message)
-        size = sum(map(len, body))
-        if len(head) > MAX_HEAD_BYTES or size > MAX_BODY_BYTES:
-            raise ChannelError(f"a message of {len(head)} + {size} bytes is too large for the channel")
-        self._transport.writelines([_LENGTHS.pack(len(head), size) + head, *body])
+        if len(head) > MAX_HEAD_BYTES or body_size > MAX_BODY_BYTES:
+            raise ChannelError(f"a message of {len(head)} + {body_size} bytes is too large for the channel")
+        return _LENGTHS.pack(len(head), body_size) + head
 
     async def drain(self) -> None:
         """Wait until there is room to send, or the channel has ended."""

@@ -20,6 +20,7 @@ MODULES = (
     "scaleout.core.frames",
     "scaleout.core.inflate",
     "scaleout.core.plain",
+    "scaleout.core.skipping",
     "scaleout.core.sure",
     "scaleout.worker.encoding",
     "scaleout.worker.lane",

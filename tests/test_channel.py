@@ -314,6 +314,19 @@ def test_a_peer_that_is_gone_in_the_middle_of_sending_is_an_end(run: Run) -> Non
     run(main)
 
 
+def test_several_messages_in_one_write(run: Run) -> None:
+    async def main() -> None:
+        a, b = await joined()
+        a.channel.send_all([Ask(1), Ask(2), Ask(3)])
+        a.channel.send(Ask(4))
+        await b.wait_for(4)
+        assert [message for message, _ in b.got] == [Ask(1), Ask(2), Ask(3), Ask(4)]
+        await a.channel.close()
+        a.channel.send_all([Ask(5)])
+
+    run(main)
+
+
 def test_too_large_a_message_is_refused_before_it_is_sent(run: Run) -> None:
     class Huge(bytes):
         def __len__(self) -> int:

@@ -108,7 +108,9 @@ def _readers(count: int, processor: str | None) -> tuple[list[Reader], list[Lane
         assert stage.wish is not None
         inlet.gather_in(pools.find(stage.wish, True, endpoint.linger))
         assert inlet.lane is not None
-        reader = Reader(_Library(), NO_LIMIT, _never, _never_other, _never_deliver, _never)
+        reader = Reader(
+            _Library(), NO_LIMIT, _never, _never_other, _never_deliver, _never, _never, lambda: None
+        )
         reader.is_upgraded = True
         reader.lane = inlet.lane
         readers.append(reader)

@@ -110,6 +110,11 @@ class Assigned:
         if self._receiving is not None:
             self._receiving.cancel()
 
+    async def say_goodbye(self) -> None:
+        """Connect no more, and close the connections in good order."""
+        self.stop_receiving()
+        await self.feed.say_goodbye()
+
     async def drain(self, timeout_s: float) -> None:
         """Hand over all that was received."""
         self.inlet.settle()

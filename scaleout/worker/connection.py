@@ -13,6 +13,7 @@ import logging
 import math
 from collections import deque
 from collections.abc import Awaitable, Callable
+from secrets import token_bytes
 from typing import Any, cast
 
 from websockets.asyncio.client import ClientConnection
@@ -22,6 +23,7 @@ from websockets.extensions.permessage_deflate import PerMessageDeflate
 from websockets.frames import BINARY, CONT, PING, TEXT, CloseCode, Frame
 from websockets.http11 import Response
 from websockets.protocol import Event, State
+from websockets.utils import apply_mask
 
 from scaleout.core.frames import NO_LIMIT, Kind, first_invalid_text, read_header
 from scaleout.core.inflate import Extension, Inflater
@@ -39,6 +41,7 @@ Receiver = Callable[[list[bytes], bytes, Kind, int], object]
 """Takes the payloads of one read, the same joined by newlines, their kind, and the time of the read, Unix ns."""
 
 
+_FIRST_OF_PONG, _MASKED = 0x8A, 0x80
 _NO_LIMIT = 1 << 64
 
 _ANSWERED = Response(101, "", Headers())
@@ -113,6 +116,8 @@ class FeedConnection(ClientConnection):
             self._take_other,
             self._deliver,
             super().data_received,
+            self._answer,
+            self._breathe,
         )
         # In the place of the method, so that a transport calls the reader, and nothing in between.
         self.data_received = self.reader.take  # type: ignore[method-assign]
@@ -158,7 +163,19 @@ class FeedConnection(ClientConnection):
     def discard_messages(self) -> None:
         """Receive no message from now on; what comes is read all the same, so that a close is seen."""
         self._early.clear()
+        if self.protocol.state is State.OPEN:  # else the library may be in the middle of a frame
+            self.reader.is_discarding = True
         self._receive_no_more()
+
+    def _breathe(self) -> None:
+        """Read on in the next turn of the loop: uvloop's transports read up to 32 times in one."""
+        if not self._holders and not self.transport.is_closing():
+            self.transport.pause_reading()
+            self.loop.call_soon(self._read_on)
+
+    def _read_on(self) -> None:
+        if not self._holders and not self.transport.is_closing():
+            self.transport.resume_reading()
 
     def _receive_no_more(self) -> None:
         self._is_receiving = False
@@ -222,15 +239,24 @@ class FeedConnection(ClientConnection):
         super().data_received(data[position:stop])
         return min(stop, len(data))
 
+    def _answer(self, ping: bytes) -> None:
+        """Answer a ping: as the library does, and in a fraction of the time."""
+        mask = token_bytes(4)
+        self.transport.write(bytes((_FIRST_OF_PONG, _MASKED | len(ping))) + mask + apply_mask(ping, mask))
+        self._note_pong()
+
+    def _note_pong(self) -> None:
+        self.on_pong()
+        if self.transport.get_write_buffer_size() > MAX_UNSENT_BYTES:
+            self._fail(CloseCode.POLICY_VIOLATION, "pings without reading the pongs")
+            self.transport.abort()
+
     def process_event(self, event: Event) -> None:
         """Take one event of the library's protocol: the response, or a frame that was not plain."""
         if not isinstance(event, Frame) or event.opcode not in (TEXT, BINARY, CONT):
             super().process_event(event)
             if isinstance(event, Frame) and event.opcode is PING:
-                self.on_pong()
-            if self.transport.get_write_buffer_size() > MAX_UNSENT_BYTES:
-                self._fail(CloseCode.POLICY_VIOLATION, "pings without reading the pongs")
-                self.transport.abort()
+                self._note_pong()
             return
         if event.opcode is not CONT:
             self._fragments = []

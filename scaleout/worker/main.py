@@ -6,7 +6,7 @@ import asyncio
 import gc
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Coroutine, Iterable, Sequence
 from multiprocessing.connection import Connection
 from random import Random
 
@@ -53,7 +53,7 @@ from scaleout.worker.rounds import Rounds
 from scaleout.worker.words import text_of
 
 STARTED_AT_ONCE = 20
-"""Endpoints that are started, and begin to connect, in one turn of the loop."""
+"""Endpoints that are started, and begin to connect, in one turn of the loop; likewise those that are ended."""
 
 _log = logging.getLogger("scaleout.worker")
 
@@ -98,6 +98,8 @@ class Worker:
         self._tasks: asyncio.TaskGroup
         self._commands: asyncio.Queue[Command | None] = asyncio.Queue()
         self._is_at_limit = False
+        self._reports: list[Report] = []
+        """Those that are to be sent once this turn of the loop is over."""
         self._control: Channel[Command]
         self._results: Channel[Command]
 
@@ -115,8 +117,15 @@ class Worker:
         self._commands.put_nowait(None)
 
     def report(self, report: Report) -> None:
-        """Tell the supervisor."""
-        self._control.send(report)
+        """Tell the supervisor, with all else that there is to tell in this turn of the loop."""
+        if not self._reports:
+            asyncio.get_running_loop().call_soon(self._send_reports)
+        self._reports.append(report)
+
+    def _send_reports(self) -> None:
+        reports, self._reports = self._reports, []
+        if reports:
+            self._control.send_all(reports)
 
     # Life
 
@@ -147,6 +156,7 @@ class Worker:
                 task.cancel()
         for each in self._assigned.values():
             each.feed.close_all()
+        self._send_reports()
 
     def _keep_to(self, core: int, cores: Sequence[int]) -> None:
         try:
@@ -198,16 +208,20 @@ class Worker:
 
     async def _stop(self) -> None:
         """Receive nothing more, hand over all that was received, and close the connections meanwhile."""
+        # What there is goes soon: to look through it for what is free already would hold the loop for long.
+        gc.freeze()
         self._moves.end_all()
         for each in self._assigned.values():
-            each.stop_receiving()
+            each.feed.stop_receiving()
+        ending = list(self._assigned.values())
         await asyncio.gather(
-            *(each.feed.say_goodbye() for each in self._assigned.values()),
-            self._hand_over(self._setup.drain_timeout),
+            self._hand_over(ending, self._setup.drain_timeout),
+            _some_at_a_time(each.say_goodbye() for each in ending),
         )
 
-    async def _hand_over(self, timeout_s: float) -> None:
-        await asyncio.gather(*(each.drain(timeout_s) for each in self._assigned.values()), *self._releases)
+    async def _hand_over(self, ending: Sequence[Assigned], timeout_s: float) -> None:
+        await _some_at_a_time(each.drain(timeout_s) for each in ending)
+        await asyncio.gather(*self._releases)
         await self._outbox.finish(self._cpu_s)
 
     @property
@@ -320,3 +334,12 @@ class Worker:
         if not self._is_at_limit:
             self._is_at_limit = True
             self.report(LimitReached())
+
+
+async def _some_at_a_time(actions: Iterable[Coroutine[object, object, None]]) -> None:
+    """Begin some in each turn of the loop, so that it isn't held by thousands, and wait for them all."""
+    async with asyncio.TaskGroup() as tasks:
+        for count, action in enumerate(actions, start=1):
+            tasks.create_task(action)
+            if count % STARTED_AT_ONCE == 0:
+                await asyncio.sleep(0)

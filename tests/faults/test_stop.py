@@ -60,6 +60,18 @@ def test_signal_under_a_firehose(number: signal.Signals, launch: Callable[..., A
     check_whole(run)
 
 
+def test_signal_while_many_sockets_are_full(launch: Callable[..., Any]) -> None:
+    """What the peers go on to send is not looked at more than it takes to find their goodbyes."""
+    with firehose(64) as simulator:
+        run = launch({"endpoints": endpoints_of(simulator)}, start_new_session=True)
+        run.wait_until(lambda: run.stderr.count("INFO    live") == 64 and run.size() > 2_000_000)
+        stopped_at = time.monotonic()
+        os.killpg(run.process.pid, signal.SIGTERM)
+        assert run.wait() == 0, run.stderr
+        assert time.monotonic() - stopped_at < STOPPED_WITHIN_S
+    check_whole(run)
+
+
 def test_a_second_signal_ends_at_once(tmp_path: Path, launch: Callable[..., Any]) -> None:
     os.mkfifo(tmp_path / "out.fifo")
     with firehose() as simulator:

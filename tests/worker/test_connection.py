@@ -708,6 +708,101 @@ def test_reading_goes_on_when_the_last_holder_lets_go() -> None:
     asyncio.run(main())
 
 
+TO_DISCARD = {
+    "plain": [frame(0x81, b"a"), frame(0x82, b"b" * 200), frame(0x81, b"\xff")],
+    "large": [frame(0x82, b"x" * 70_000), frame(0x81, b"a")],
+    "beyond the limit": [frame(0x82, b"x" * 2**21)],
+    "compressed": [frame(0xC1, b"no deflate"), frame(0x41, b"nor"), frame(0x80, b"this")],
+    "fragments": [frame(0x01, b"a"), frame(0x89, b"1"), frame(0x00, b"b"), frame(0x80, b"c")],
+}
+
+
+@pytest.mark.parametrize("name", TO_DISCARD)
+@pytest.mark.parametrize("is_closing", [False, True], ids=["open", "closing"])
+@pytest.mark.parametrize("size", [1 << 30, 1000, 7])
+def test_what_is_discarded_is_passed_over_up_to_the_close(name: str, is_closing: bool, size: int) -> None:
+    async def main() -> None:
+        feed = Feed().open()
+        feed.connection.data_received(frame(0x81, b"before") + frame(0x82, b"begun")[:3])
+        feed.connection.discard_messages()
+        if is_closing:
+            feed.protocol.send_close(1001)
+            feed.connection.send_data()
+        stream = (
+            frame(0x82, b"begun")[3:]
+            + b"".join(TO_DISCARD[name])
+            + frame(0x89, b"2")
+            + frame(0x88, b"\x03\xe8")
+        )
+        for start in range(0, len(stream), size):
+            assert feed.protocol.close_rcvd is None
+            feed.connection.data_received(stream[start : start + size])
+        assert feed.messages == [(Kind.TEXT, b"before")]
+        assert feed.close_frames == [1001 if is_closing else 1000]
+        assert feed.protocol.close_rcvd is not None and feed.protocol.close_rcvd.code == 1000
+        pongs = [each for data in feed.transport.written if (each := unmask(data)) and each[0] == 0x8A]
+        assert pongs[-1] == (0x8A, b"2")
+        feed.receive_eof()
+        assert feed.protocol.parser_exc is None
+
+    asyncio.run(main())
+
+
+def test_a_message_that_the_library_has_begun_to_read_is_read_to_its_end_before_others_are_discarded() -> (
+    None
+):
+    async def main() -> None:
+        feed = Feed().open()
+        feed.connection.data_received(frame(0x01, b"a"))
+        feed.connection.discard_messages()
+        feed.connection.data_received(frame(0x80, b"b") + frame(0x81, b"c") + frame(0x88, b"\x03\xe8"))
+        assert feed.messages == []
+        assert feed.close_frames == [1000]
+        feed.receive_eof()
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize("is_discarding", [False, True])
+def test_after_a_read_that_has_left_more_behind_others_have_their_turn(is_discarding: bool) -> None:
+    async def main() -> None:
+        feed = Feed().open()
+        if is_discarding:
+            feed.connection.discard_messages()
+        feed.connection.data_received(frame(0x82, b"x" * 256_000))
+        assert not feed.transport.is_reading_now
+        await asyncio.sleep(0)
+        assert feed.transport.is_reading_now
+
+    asyncio.run(main())
+
+
+def test_a_connection_that_is_held_back_meanwhile_does_not_read_on() -> None:
+    async def main() -> None:
+        feed = Feed().open()
+        feed.connection.data_received(frame(0x82, b"x" * 256_000))
+        feed.connection.pause_reading("slow")
+        await asyncio.sleep(0)
+        assert not feed.transport.is_reading_now
+        feed.connection.resume_reading("slow")
+        assert feed.transport.is_reading_now
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize(
+    "wrong", [frame(0x83, b"a"), frame(0x81, b"a", Lengths(masked=True)), frame(0x89, b"p" * 126)]
+)
+def test_what_no_server_may_send_fails_the_connection_though_messages_are_discarded(wrong: bytes) -> None:
+    async def main() -> None:
+        feed = Feed().open()
+        feed.connection.discard_messages()
+        feed.connection.data_received(frame(0x81, b"a") + wrong + frame(0x81, b"b"))
+        assert feed.close_frames == [1002]
+
+    asyncio.run(main())
+
+
 def test_a_failed_connection_reads_on_until_the_peer_closes() -> None:
     async def main() -> None:
         feed = Feed().open()

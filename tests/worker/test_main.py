@@ -159,7 +159,7 @@ def test_an_endpoint_from_assignment_to_stop(run: Run) -> None:
     async def scenario() -> None:
         async with Simulator(SimulatorConfig(endpoints=1, firehose=True)) as simulator, working() as boss:
             boss.assign(endpoint(simulator.endpoints[0].uri))
-            await boss.until(lambda: boss.count("delivered") > 1_000)
+            await boss.until(lambda: boss.count("delivered") > 1_000 and len(boss.states(0)) == 2)
             assert boss.states(0) == [EndpointState.CONNECTING, EndpointState.LIVE]
             await boss.until(lambda: any(isinstance(report, Heartbeat) for report in boss.reports))
             await boss.stop()

@@ -45,6 +45,8 @@ class Connection:
             self._take_other,
             self._deliver,
             lambda data: self._note("late", data),
+            lambda ping: self._note("other", bytes((0x89, len(ping))) + ping),
+            lambda: self._note("breath", b""),
         )
 
     def _note(self, what: str, data: bytes) -> None:

@@ -198,7 +198,11 @@ class Link:
 
     def _take(self, payloads: list[bytes], joined: bytes, kind: Kind, received_at: int) -> None:
         if self._talk.patterns and (found := self._find_control(payloads, joined)):
-            self._sort_out(payloads, found, kind, received_at)
+            if len(payloads) == 1:
+                self._act(payloads[0], *found[0])
+                self._note_control(self, payloads, received_at)
+            else:
+                self._sort_out(payloads, found, kind, received_at)
             return
         self._messages += len(payloads)
         self.receiver(payloads, joined, kind, received_at)
@@ -254,6 +258,8 @@ class Link:
 
     def _act(self, payload: bytes, role: Role, template: JSONValue | None) -> None:
         match role:
+            case Role.HEARTBEAT | Role.PONG:
+                pass  # that it came is all it says
             case Role.REQUEST:
                 self._reply(payload, template)
             case Role.READY if (awaited := self._awaited) is not None:
