@@ -3,7 +3,7 @@
 cimport cython
 
 cdef bytes _CLASSES
-cdef int _SPACE, _WORD, _DIGIT, _PLAIN, DEEPEST
+cdef int _SPACE, _WORD, _DIGIT, _PLAIN, _DEEPEST
 
 @cython.locals(index=Py_ssize_t, payload=bytes)
 cpdef Py_ssize_t first_unsure(list payloads, Py_ssize_t start)

@@ -29,7 +29,7 @@ def _classes() -> bytes:
 
 
 _CLASSES = _classes()
-DEEPEST = 63
+_DEEPEST = 63
 
 
 def first_unsure(payloads: list[bytes], start: int) -> int:
@@ -67,7 +67,7 @@ def is_sure(text: bytes, size: int) -> bool:
                 position += 1
             else:
                 depth += 1
-                if depth > DEEPEST:
+                if depth > _DEEPEST:
                     return False
                 objects = objects << 1 | (first == 0x7B)
                 if first == 0x7B:
