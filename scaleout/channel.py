@@ -19,6 +19,7 @@ from typing import Any, Generic, TypeVar, cast
 
 import msgspec
 
+from scaleout.buffers import Buffers
 from scaleout.errors import ChannelError
 
 MAX_HEAD_BYTES = 2**30
@@ -31,6 +32,8 @@ LAST_WORDS_TIMEOUT_S = 2.0
 """A dead process's pipe that hasn't ended by then is held open by somebody else, a child of its processor's."""
 
 _LENGTHS = struct.Struct(">II")
+_room = Buffers()
+"""All channels of a process share what there is: the buffer that was used last is the warmest."""
 
 Incoming = TypeVar("Incoming")
 Body = bytes | bytearray | memoryview
@@ -67,6 +70,8 @@ class Channel(asyncio.BufferedProtocol, Generic[Incoming]):
         self._writable = asyncio.Event()
         self._writable.set()
         self._lost = asyncio.Event()
+        self._size = 0
+        """Of the frame."""
         self._expect_lengths()
 
     @classmethod
@@ -157,9 +162,12 @@ class Channel(asyncio.BufferedProtocol, Generic[Incoming]):
         if not self._holders and self._transport is not None and not self._transport.is_closing():
             self._transport.resume_reading()
 
-    def _expect_lengths(self) -> None:
-        self._frame = bytearray(_LENGTHS.size)
-        self._filled = 0
+    def _expect_lengths(self, begun: bytes | memoryview = b"") -> None:
+        """Read two lengths, of which some bytes may have come."""
+        lengths = bytearray(_LENGTHS.size)
+        self._filled = len(begun)
+        lengths[: self._filled] = begun
+        self._frame = memoryview(lengths)
         self._head_size = -1
 
     # asyncio.BufferedProtocol
@@ -170,26 +178,34 @@ class Channel(asyncio.BufferedProtocol, Generic[Incoming]):
         self._transport.set_write_buffer_limits(WRITE_HIGH_WATER_BYTES, WRITE_LOW_WATER_BYTES)
 
     def get_buffer(self, sizehint: int) -> memoryview:
-        """Where the next bytes go: exactly what is missing of the frame."""
-        return memoryview(self._frame)[self._filled :]
+        """Where the next bytes go: what is missing of the frame, and the lengths of the one behind it."""
+        return self._frame[self._filled :]
 
     def buffer_updated(self, nbytes: int) -> None:
         """Take the bytes that were read into the buffer."""
         self._filled += nbytes
-        if self._filled < len(self._frame) or self._fault is not None:
+        if self._fault is not None:
             return
-        if self._head_size < 0:
-            head_size, body_size = _LENGTHS.unpack(self._frame)
-            if not 0 < head_size <= MAX_HEAD_BYTES or body_size > MAX_BODY_BYTES:
-                self._fail(f"a frame of {head_size} + {body_size} bytes")
+        if self._head_size >= 0:
+            if self._filled < self._size:
                 return
-            self._frame = bytearray(head_size + body_size)
-            self._filled = 0
-            self._head_size = head_size
+            self._take_frame()
+        if self._head_size < 0 and self._filled == _LENGTHS.size and self._fault is None:
+            self._take_lengths()
+
+    def _take_lengths(self) -> None:
+        head_size, body_size = _LENGTHS.unpack(self._frame)
+        if not 0 < head_size <= MAX_HEAD_BYTES or body_size > MAX_BODY_BYTES:
+            self._fail(f"a frame of {head_size} + {body_size} bytes")
             return
-        view = memoryview(self._frame)
-        head, body = view[: self._head_size], view[self._head_size :]
-        self._expect_lengths()
+        self._size = head_size + body_size
+        self._frame = _room.view(self._size + _LENGTHS.size)
+        self._filled = 0
+        self._head_size = head_size
+
+    def _take_frame(self) -> None:
+        head, body = self._frame[: self._head_size], self._frame[self._head_size : self._size]
+        self._expect_lengths(self._frame[self._size : self._filled])
         try:
             message = self._decoder.decode(head)
         except (msgspec.MsgspecError, UnicodeDecodeError) as exc:

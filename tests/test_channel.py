@@ -140,6 +140,43 @@ def test_a_body_may_be_kept(run: Run) -> None:
     run(main)
 
 
+@pytest.mark.parametrize("step", [1, 5, 8, 13, 40_000])
+def test_frames_may_come_in_any_pieces(run: Run, step: int) -> None:
+    async def main() -> None:
+        end, other = await raw()
+        bodies = [b"", b"a", bytes(20_000), b"b" * 50_000, b"", b"c" * 7]
+        if step < 8:
+            bodies = bodies[:2] + bodies[4:]
+        stream = b"".join(framed(msgspec.msgpack.encode(Ask(i)), body) for i, body in enumerate(bodies))
+        with other:
+            for start in range(0, len(stream), step):
+                await asyncio.get_running_loop().run_in_executor(
+                    None, other.sendall, stream[start : start + step]
+                )
+            await end.wait_for(len(bodies))
+        assert [message for message, _ in end.got] == [Ask(i) for i in range(len(bodies))]
+        assert [bytes(body) for _, body in end.got] == bodies
+
+    run(main)
+
+
+def test_large_bodies_that_are_kept_stay_as_they_are(run: Run) -> None:
+    async def main() -> None:
+        a, b = await joined()
+        for number in range(20):
+            a.channel.send(Ask(number), [bytes([number]) * 300_000])
+        await b.wait_for(20)
+        assert all(body == bytes([number]) * 300_000 for number, (_, body) in enumerate(b.got))
+        b.got.clear()
+        for number in range(20):
+            a.channel.send(Ask(number), [bytes([number]) * 200_000])
+        await b.wait_for(20)
+        assert all(body == bytes([number]) * 200_000 for number, (_, body) in enumerate(b.got))
+        await a.channel.close()
+
+    run(main)
+
+
 def test_a_reader_that_pauses_holds_the_sender_back(run: Run) -> None:
     async def main() -> None:
         a, b = await joined()

@@ -129,6 +129,7 @@ class SinkWriter:
             is_open = self._attempt(self.sink.open)
             while (job := self._jobs.get()) is not None:
                 written = is_open and self._attempt(partial(self.sink.write, job.chunks))
+                job.chunks.clear()  # whoever gave them may use their memory again
                 if not self._call(self._settle, job, written):
                     return
         except _GivenUpError:

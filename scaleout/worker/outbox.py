@@ -16,6 +16,9 @@ from scaleout.worker.encoding import Lines
 from scaleout.worker.tray import Tray, take_all, with_marks
 
 FLUSH_BYTES = 64 * 2**10
+BULK_BYTES = 600_000
+"""So much of what comes in large pieces goes out at a time: the aggregator is woken for each batch, and has as much
+to do for a small one as for a large one."""
 HIGH_WATER_BYTES = 2**20
 MAX_BATCH_BYTES = 2**29
 """Above it a batch goes out even while the pipe is full: with one more call's results it has to fit through."""
@@ -62,18 +65,31 @@ class Outbox:
             self.backlog_bytes += len(part)
         if self.backlog_bytes >= FLUSH_BYTES or linger_s == 0:
             self._flush_unless_held()
-        elif self._timer is None:
-            self._timer = self._loop.call_later(linger_s, self.flush)
-        elif self._timer.when() > self._loop.time() + linger_s:
-            self._timer.cancel()
-            self._timer = self._loop.call_later(linger_s, self.flush)
+        else:
+            self._flush_within(linger_s)
 
-    def put_together(self, trays: Sequence[Tray], lines: Sequence[bytes | memoryview]) -> None:
-        """Take trays that have just been opened, and lines of theirs and of open ones, which have waited enough."""
+    def put_together(
+        self, trays: Sequence[Tray], lines: Sequence[bytes | memoryview], linger_s: float
+    ) -> None:
+        """Take trays that have just been opened, and lines of theirs and of open ones.
+
+        Few lines have waited enough. Where there are many these come in quick succession, and haven't waited.
+        """
         self._trays.extend(trays)
         self._parts.extend(lines)
-        self.backlog_bytes += sum(map(len, lines))
-        self._flush_unless_held()
+        size = sum(map(len, lines))
+        self.backlog_bytes += size
+        if size < FLUSH_BYTES or self.backlog_bytes >= BULK_BYTES or linger_s == 0:
+            self._flush_unless_held()
+        else:
+            self._flush_within(linger_s)
+
+    def _flush_within(self, linger_s: float) -> None:
+        if self._timer is not None:
+            if self._timer.when() <= self._loop.time() + linger_s:
+                return
+            self._timer.cancel()
+        self._timer = self._loop.call_later(linger_s, self.flush)
 
     def _flush_unless_held(self) -> None:
         if self._held and self.backlog_bytes < MAX_BATCH_BYTES:

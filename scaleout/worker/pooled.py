@@ -40,16 +40,24 @@ class PooledWork:
         outbox: the worker's.
         envelope: whether results are to be in one.
         clock: the loop.
+        linger_s: how long results may wait.
     """
 
     def __init__(
-        self, decoder: Decoder, function: Function | None, outbox: Outbox, envelope: bool, clock: Clock
+        self,
+        decoder: Decoder,
+        function: Function | None,
+        outbox: Outbox,
+        envelope: bool,
+        clock: Clock,
+        linger_s: float,
     ) -> None:
         self._decoder = decoder
         self._function = function
         self._outbox = outbox
         self._envelope = envelope
         self._clock = clock
+        self._linger_s = linger_s
         self._step = SHORTEST_STEP
 
     def handle(self, portions: list[Portion], kind: Kind) -> None:
@@ -108,7 +116,7 @@ class PooledWork:
         if lines is None or sum(map(len, lines)) > MAX_RESULTS_BYTES:
             deliver_apart(portions, kind, outcomes)
         else:
-            self._outbox.put_together(settle(portions, counts), lines)
+            self._outbox.put_together(settle(portions, counts), lines, self._linger_s)
 
     def _encode(
         self, portions: list[Portion], counts: list[int] | None, results: Sequence[object]
@@ -125,14 +133,15 @@ class PooledWork:
 class PooledPassThrough(PooledWork):
     """Checks that the messages are JSON, and passes them on byte for byte."""
 
-    def __init__(self, outbox: Outbox, envelope: bool, clock: Clock) -> None:
-        super().__init__(json_decoder(msgspec.Raw), None, outbox, envelope, clock)
+    def __init__(self, outbox: Outbox, envelope: bool, clock: Clock, linger_s: float) -> None:
+        super().__init__(json_decoder(msgspec.Raw), None, outbox, envelope, clock, linger_s)
 
     def handle(self, portions: list[Portion], kind: Kind) -> None:
         """Pass them on; where one is no JSON, or of several lines, each endpoint sees to its own."""
         payloads = payloads_of(portions)
         if self._are_lines(payloads, kind):
-            self._outbox.put_together(settle(portions, None), pass_on(portions, self._envelope))
+            lines = pass_on(portions, self._envelope)
+            self._outbox.put_together(settle(portions, None), lines, self._linger_s)
             return
         for portion in portions:
             portion.lane.inlet.hand_on(portion.payloads, kind, portion.received_at)
@@ -222,9 +231,9 @@ class Pools:
         pool = self._pools.get(key)
         if pool is None:
             work = (
-                PooledPassThrough(self._outbox, envelope, self._clock)
+                PooledPassThrough(self._outbox, envelope, self._clock, linger_s)
                 if wish.decoder is None
-                else PooledWork(wish.decoder, wish.function, self._outbox, envelope, self._clock)
+                else PooledWork(wish.decoder, wish.function, self._outbox, envelope, self._clock, linger_s)
             )
             pool = self._pools[key] = Pool(work, linger_s, self._clock, self._on_flush)
         return pool

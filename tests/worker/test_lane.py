@@ -95,14 +95,17 @@ def test_what_was_settled_early_leaves_no_timer_behind() -> None:
     run_fast(scenario())
 
 
-def test_much_does_not_wait() -> None:
+def test_much_is_dealt_with_at_once() -> None:
     def scenario() -> None:
         made = worker()
         made.receive(0, b"x" * (FLUSH_BYTES - 1))
-        assert made.channel.sent == []
+        assert made.outbox.backlog_bytes == 0
         made.receive(1, b"y")
+        assert made.outbox.backlog_bytes > FLUSH_BYTES
+        made.outbox.flush()
         assert (len(made.data_of(0)), made.data_of(1)) == (1, ["y"])
         made.receive(1, b"z")
+        assert made.outbox.backlog_bytes == 0
         assert made.data_of(1) == ["y"], "what has gone out is counted no more"
 
     run(scenario)

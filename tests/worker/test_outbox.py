@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from scaleout.core.wire import DeadLetter, Drained
 from scaleout.worker import outbox as outbox_module
-from scaleout.worker.outbox import FLUSH_BYTES, HIGH_WATER_BYTES, Outbox
+from scaleout.worker.outbox import BULK_BYTES, FLUSH_BYTES, HIGH_WATER_BYTES, Outbox
 from scaleout.worker.tray import Tray
 
 Run = Callable[[Awaitable[Any]], Any]
@@ -98,6 +98,52 @@ def test_the_shortest_linger_counts(run: Run, sent_channel: MakeChannel) -> None
         outbox.put(Tray(0), (b"4\n",), 100.0)
         outbox.put(Tray(1), (b"5\n",), 0.0)
         assert channel.bodies[1:] == [b"4\n5\n"]
+
+    run(scenario())
+
+
+def opened(slot: int) -> Tray:
+    tray = Tray(slot, delivered=1)
+    tray.is_open = True
+    return tray
+
+
+def test_large_pieces_wait_for_each_other(run: Run, sent_channel: MakeChannel) -> None:
+    async def scenario() -> None:
+        channel = sent_channel()
+        outbox = outbox_on(channel)
+        piece = b"x" * (BULK_BYTES // 2 - 1) + b"\n"
+        outbox.put_together([opened(0)], [piece], 100.0)
+        assert channel.sent == []
+        outbox.put_together([opened(1)], [piece, b"\n" * (BULK_BYTES - 2 * len(piece))], 100.0)
+        assert [len(body) for body in channel.bodies] == [BULK_BYTES]
+        assert [entry.slot for entry in channel.batches[0].all_entries] == [0, 1]
+
+    run(scenario())
+
+
+def test_large_pieces_wait_no_longer_than_they_may(run: Run, sent_channel: MakeChannel) -> None:
+    async def scenario() -> None:
+        channel = sent_channel()
+        outbox = outbox_on(channel)
+        piece = b"x" * FLUSH_BYTES
+        outbox.put_together([opened(0)], [piece], 0.001)
+        await channel.was_sent.wait()
+        assert channel.bodies == [piece]
+        outbox.put_together([opened(0)], [piece], 100.0)
+        outbox.put_together([opened(1)], [piece], 0.0)
+        assert channel.bodies[1:] == [piece * 2]
+
+    run(scenario())
+
+
+def test_small_pieces_have_waited(run: Run, sent_channel: MakeChannel) -> None:
+    async def scenario() -> None:
+        channel = sent_channel()
+        outbox = outbox_on(channel)
+        outbox.put_together([opened(0)], [b"x" * FLUSH_BYTES], 100.0)
+        outbox.put_together([opened(1)], [b"\n"], 100.0)
+        assert channel.bodies == [b"x" * FLUSH_BYTES + b"\n"]
 
     run(scenario())
 
