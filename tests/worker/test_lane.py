@@ -10,7 +10,7 @@ from typing import cast
 import pytest
 
 from scaleout.core.wire import Batch
-from scaleout.worker.lane import ALONE_S, FLUSH_BYTES
+from scaleout.worker.lane import ALONE_S, FLUSH_BYTES, SLOW_FLUSHES
 from tests.worker.gathering import LONG_S, Worker
 from tests.worker.peers import FastLoop, run_fast
 
@@ -180,8 +180,10 @@ def test_dear_messages_are_not_gathered_for_a_while() -> None:
     async def scenario() -> None:
         made = worker(linger_s=0.01)
         assert is_gathering(made, 0) and is_gathering(made, 1)
-        made.receive(0, *[b"dear"] * MANY)
-        made.inlets[0].settle()
+        for _ in range(SLOW_FLUSHES):
+            assert is_gathering(made, 1)
+            made.receive(0, *[b"dear"] * MANY)
+            made.inlets[0].settle()
         before = list(made.tally.cpu_ns)
         for slot in (0, 1) * (MANY // 2):  # each goes its own way, and pays for itself
             made.receive(slot, b"dear")
@@ -191,7 +193,7 @@ def test_dear_messages_are_not_gathered_for_a_while() -> None:
         made.receive(0, b"cheap")  # the first one sees that it is time
         assert is_gathering(made, 0) and is_gathering(made, 1)
         made.outbox.flush()
-        assert len(made.data_of(0)) == MANY + MANY // 2 + 3
+        assert len(made.data_of(0)) == MANY * SLOW_FLUSHES + MANY // 2 + 3
 
     run_fast(scenario())
 
