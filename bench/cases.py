@@ -105,7 +105,7 @@ def _bulk() -> Iterator[Case]:
 
 def _many() -> Iterator[Case]:
     """Many slow connections: one message in a read, so that the cost is by the read."""
-    for connections in (200, 2_000):
+    for connections in (200, 2_000, 10_000):
         is_headline = connections == 200
         yield Case(
             "many" if is_headline else f"many-{connections}",

@@ -51,8 +51,8 @@ def pytest_configure(config: pytest.Config) -> None:
     config.stash[_machine] = Machine(config.cache.mkdir("machine"))
 
 
-ALONE = (ROOT / "tests/integration", ROOT / "tests/faults", ROOT / "tests/worker/moving")
-"""Tests that run the whole program against the clock, or whose async calls are measured by it."""
+ALONE = (ROOT / "tests/integration", ROOT / "tests/faults")
+"""Tests that run the whole program against the clock."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

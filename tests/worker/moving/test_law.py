@@ -156,6 +156,7 @@ def test_moves_of_a_busy_feed(processor: str, lag: float) -> None:
     assert world.uncertain == 0
 
 
+@pytest.mark.alone  # what async calls take is measured in real time
 @pytest.mark.parametrize("processor", ["none", "async"])
 @pytest.mark.parametrize("seed", range(SEEDS))
 def test_the_giver_is_killed(seed: int, processor: str) -> None:
@@ -186,6 +187,7 @@ def test_the_giver_is_killed(seed: int, processor: str) -> None:
         assert not missing & brought, "what the taker had was not delivered"
 
 
+@pytest.mark.alone  # what async calls take is measured in real time
 @pytest.mark.parametrize("seed", range(SEEDS))
 def test_connections_are_lost_and_refused(seed: int) -> None:
     """What the giver's connections bring is delivered when it keeps the endpoint, and no move loses more."""
