@@ -200,6 +200,10 @@ class Pipe:
             self._line.append((msgspec.msgpack.encode(message), b"".join(body)))
             self._loop.call_later(self.lag_s, self._pass_on)
 
+    def send_all(self, messages: Sequence[Any]) -> None:
+        for message in messages:
+            self.send(message)
+
     def _pass_on(self) -> None:
         message, body = self._line.popleft()
         self._arrive(self._decode(message), body)
