@@ -164,6 +164,8 @@ class Reader:
         """
         if data[position] != _FIRST_OF_PING or position + 2 > end:
             return 0
+        if self._library.current_size is not None:
+            return 0  # then the limit depends on what has come of the fragmented message
         length = data[position + 1]
         stop = position + 2 + length
         if length > _LONGEST_PING or length > self._limit or stop > end:

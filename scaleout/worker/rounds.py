@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Mapping
 
+from scaleout.worker.links.stalls import LAG_S
+
 MOST = 60
 """Heartbeats between two looks, at the most."""
 
@@ -39,6 +41,8 @@ class Rounds:
         Args:
             endpoints: for each slot, after how many heartbeats it is to be looked at again.
         """
+        if self._lags_s and self._lags_s[0] >= LAG_S:
+            return list(endpoints)  # each of them is to say why nothing came
         count = self._count
         return [slot for slot, beats in endpoints.items() if (count + slot) % beats == 0]
 
