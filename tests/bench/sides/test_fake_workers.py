@@ -22,7 +22,7 @@ def test_a_recorded_batch_is_one_that_a_worker_sends() -> None:
         channel.buffer_updated(size)
     ((batch, size),) = batches
     assert isinstance(batch, Batch)
-    assert [entry.slot for entry in batch.entries] == [4, 5, 6]
-    lines = sum(entry.results for entry in batch.entries)
-    assert lines == sum(entry.delivered for entry in batch.entries) > 3
+    assert [entry.slot for entry in batch.all_entries] == [4, 5, 6]
+    lines = sum(entry.results for entry in batch.all_entries)
+    assert lines == sum(entry.delivered for entry in batch.all_entries) > 3
     assert size == lines * len(LINE)
