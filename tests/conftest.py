@@ -40,7 +40,8 @@ def untouched_logging() -> Iterator[None]:
     before = [(list(logger.handlers), logger.level, logger.propagate) for logger in loggers]
     yield
     for logger, (handlers, level, propagate) in zip(loggers, before, strict=True):
-        logger.handlers, logger.level, logger.propagate = handlers, level, propagate
+        logger.handlers, logger.propagate = handlers, propagate
+        logger.setLevel(level)  # forgets what loggers below it remember
 
 
 _machine = pytest.StashKey[Machine]()

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import logging
 import multiprocessing
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
@@ -54,16 +53,6 @@ SETUP = Setup(
     drain_timeout=0.2,
     secrets=("hunter22",),
 )
-
-
-@pytest.fixture(autouse=True)
-def untouched_logging() -> Iterator[None]:
-    """A worker sets up its process's logs, which here is the tests' process."""
-    loggers = [logging.getLogger(name) for name in ("scaleout", "websockets", "asyncio")]
-    before = [(logger.handlers, logger.level, logger.propagate) for logger in loggers]
-    yield
-    for logger, (handlers, level, propagate) in zip(loggers, before, strict=True):
-        logger.handlers, logger.level, logger.propagate = handlers, level, propagate
 
 
 class Boss:
