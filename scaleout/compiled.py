@@ -18,8 +18,10 @@ from types import ModuleType
 
 MODULES = (
     "scaleout.core.frames",
+    "scaleout.core.headers",
     "scaleout.core.inflate",
     "scaleout.core.plain",
+    "scaleout.core.runs",
     "scaleout.core.skipping",
     "scaleout.core.sure",
     "scaleout.worker.encoding",

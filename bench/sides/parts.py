@@ -18,8 +18,8 @@ from websockets.protocol import State
 from bench.workload import Trade, on_trade
 from scaleout.compiled import ARE_COMPILED
 from scaleout.config import Endpoint
-from scaleout.core.frames import NO_LIMIT, Kind, first_invalid_text, scan_run
-from scaleout.core.sure import first_unsure
+from scaleout.core.frames import NO_LIMIT, Kind
+from scaleout.core.runs import find_run
 from scaleout.simulator.dialects.trade import trade_message
 from scaleout.tally import Tally
 from scaleout.worker.books import Books
@@ -133,6 +133,8 @@ def _never_deliver(payloads: list[bytes], kind: Kind) -> None:
 async def _measure() -> Parts:
     payloads = [trade_message(0, 1_000_000 + number) for number in range(MESSAGES)]
     data = b"".join(map(_frame, payloads))
+    run = find_run(data, 0, NO_LIMIT)
+    assert run is not None
     decode = msgspec.json.Decoder(Trade).decode
     trades = [decode(payload) for payload in payloads]
     fills = [on_trade(trade) for trade in trades]
@@ -156,13 +158,13 @@ async def _measure() -> Parts:
     many = least(read_and_settle, CONNECTIONS)
 
     def check() -> None:
-        if first_unsure(payloads, 0) < MESSAGES:
+        if run.count_sure() < MESSAGES:
             deque(map(raw, payloads), maxlen=0)
 
     return Parts(
         is_compiled=ARE_COMPILED,
-        scan=least(lambda: scan_run(data, 0, NO_LIMIT), MESSAGES),
-        utf8=least(lambda: first_invalid_text(payloads), MESSAGES),
+        scan=least(lambda: find_run(data, 0, NO_LIMIT), MESSAGES),
+        utf8=least(run.is_text, MESSAGES),
         check=least(check, MESSAGES),
         decode=least(lambda: deque(map(decode, payloads), maxlen=0), MESSAGES),
         process=least(lambda: deque(map(on_trade, trades), maxlen=0), MESSAGES),

@@ -2,15 +2,6 @@
 
 cimport cython
 
-cdef int _TEXT
-cdef int _BINARY
-
-@cython.locals(
-    payloads=list, octets="const unsigned char *", end=Py_ssize_t, first=int, patience=Py_ssize_t,
-    short_from=Py_ssize_t, before=Py_ssize_t, length="unsigned long long", start="unsigned long long", index=Py_ssize_t
-)
-cpdef tuple scan_run(bytes data, Py_ssize_t position, unsigned long long limit)
-
 cpdef object first_invalid_text(list payloads)
 
 @cython.locals(payload=bytes)

@@ -1,17 +1,9 @@
 # cython: annotation_typing=False
-"""Finds the payloads of plain data frames in a read, and reads the headers of all other frames.
-
-A *plain* frame is one that needs no protocol state: FIN set, no reserved bit, opcode text or binary, not
-masked, not larger than the limit (RFC 6455, section 5.2). On a busy feed nearly every frame is one, so the
-scan is a single pass, of a few looks and a slice for each frame. Where this file isn't compiled, and many short
-ones follow each other, it is a chain of iterators that run in C.
-"""
+"""The kinds of data frames, the headers of all frames, and whether payloads are text (RFC 6455, section 5)."""
 
 from __future__ import annotations
 
 from enum import IntEnum
-from io import BytesIO
-from itertools import repeat
 from typing import NamedTuple
 
 
@@ -27,97 +19,7 @@ NO_LIMIT = 2**62
 IS_COMPILED = not __file__.endswith((".py", ".pyc"))
 """Whether this runs as an extension module: then a plain loop is the fastest."""
 
-_TEXT = int(Kind.TEXT)
-_BINARY = int(Kind.BINARY)
 _OPCODES = frozenset((0, 1, 2, 8, 9, 10))
-
-_SHORT = 2048
-"""Payloads of fewer bytes are worth the loop in C: with longer ones, other work takes most of the time."""
-_SHORT_LENGTHS: dict[tuple[int, int], dict[bytes, int]] = {
-    **{(kind, 2): {bytes((kind, length)): length for length in range(126)} for kind in Kind},
-    **{
-        (kind, 4): {bytes((kind, 126, length >> 8, length & 255)): length for length in range(126, _SHORT)}
-        for kind in Kind
-    },
-}
-"""By the first byte and the size of a header: the length of the payload, by the header."""
-_MANY_BYTES = 4096
-"""With so much data it pays to start the loop in C, and to start it again."""
-_MANY_FRAMES = 16
-"""It did pay when it found so many."""
-
-
-def scan_run(data: bytes, position: int, limit: int) -> tuple[list[bytes], int]:
-    """Slice out the run of complete plain frames of one kind that starts at `position`.
-
-    Args:
-        data: bytes as they came from the transport.
-        position: index of a frame's first byte.
-        limit: largest payload in bytes that counts as plain; at most `NO_LIMIT`.
-
-    Returns:
-        The payloads, and the index of the first byte behind the run: there the data ends, or a frame begins
-        that is incomplete, of the other kind, or not plain.
-    """
-    payloads: list[bytes] = []
-    octets = data
-    end = len(data)
-    if position >= end:
-        return payloads, position
-    first = octets[position]
-    if first != _TEXT and first != _BINARY:
-        return payloads, position
-    patience = _MANY_BYTES
-    short_from = position if end - position >= patience and limit >= _SHORT and not IS_COMPILED else end
-    while position + 2 <= end and octets[position] == first:
-        if position >= short_from:
-            before = len(payloads)
-            position = _scan_short(data, position, first, payloads)
-            if len(payloads) < before + _MANY_FRAMES:
-                patience *= 4
-            short_from = position + patience
-            continue
-        length = octets[position + 1]
-        start = position + 2
-        if length >= 126:
-            if length > 127:
-                break
-            start += 2 if length == 126 else 8
-            if start > end:
-                break
-            length = 0
-            for index in range(position + 2, start):
-                length = length << 8 | octets[index]
-        if length > limit or start + length > end:
-            break
-        payloads.append(data[start : start + length])
-        position = start + length
-    return payloads, position
-
-
-def _scan_short(data: bytes, position: int, first: int, payloads: list[bytes]) -> int:
-    """Append the payloads of a run's next frames that are short; returns the index behind them.
-
-    They end where a header is not in the table, or not of the same size as the one at `position`. Until then no
-    line of Python runs: reading a header, looking it up and reading the payload are links of one chain.
-    """
-    header_size = 4 if data[position + 1] == 126 else 2
-    lengths = _SHORT_LENGTHS[first, header_size]
-    stream = BytesIO(data)
-    stream.seek(position)
-    before = len(payloads)
-    try:
-        payloads.extend(map(stream.read, map(lengths.__getitem__, map(stream.read, repeat(header_size)))))
-    except KeyError as unknown:
-        header: bytes = unknown.args[0]
-    stop = stream.tell() - len(header)
-    if not header and len(payloads) > before:
-        # The data is at its end, and so perhaps before the end of the last payload.
-        start = len(data) - len(payloads[-1])
-        if len(payloads[-1]) < lengths[data[start - header_size : start]]:
-            payloads.pop()
-            stop = start - header_size
-    return stop
 
 
 class Header(NamedTuple):

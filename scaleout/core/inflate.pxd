@@ -2,6 +2,8 @@
 
 cimport cython
 
+from scaleout.core.headers cimport header_size, payload_size
+
 cdef int _COMPRESSED, _COMPRESSED_TEXT, _COMPRESSED_BINARY
 cdef Py_ssize_t _COPIED_BELOW, _RUN_BYTES
 cdef bytes _END
@@ -14,7 +16,7 @@ cdef class Inflater:
 
     @cython.locals(
         payloads=list, payload=bytes, inflated=bytes, octets="const unsigned char *", end=Py_ssize_t, first=int, compressed=int,
-        plain=int, size=Py_ssize_t, length="unsigned long long", start="unsigned long long", index=Py_ssize_t
+        plain=int, size=Py_ssize_t, length="unsigned long long", header=Py_ssize_t, start=Py_ssize_t
     )
     cpdef tuple scan_run(self, bytes data, Py_ssize_t position)
     @cython.locals(is_short=bint, is_too_large=bint, inflated=bytes)

@@ -11,6 +11,7 @@ import zlib
 from typing import Protocol
 
 from scaleout.core.frames import NO_LIMIT, Kind
+from scaleout.core.headers import header_size, payload_size
 
 _COMPRESSED = 0x40
 """The bit of a first byte that says so."""
@@ -98,17 +99,11 @@ class Inflater:
             first = octets[position]
             if first != compressed and first != plain:
                 break
-            length = octets[position + 1]
-            start = position + 2
-            if length >= 126:
-                if length > 127:
-                    break
-                start += 2 if length == 126 else 8
-                if start > end:
-                    break
-                length = 0
-                for index in range(position + 2, start):
-                    length = length << 8 | octets[index]
+            header = header_size(octets[position + 1])
+            if not header or position + header > end:
+                break
+            start = position + header
+            length = payload_size(octets, position, header)
             if length > self._limit or start + length > end:
                 break
             payload = data[start : start + length]

@@ -3,6 +3,9 @@
 
 from __future__ import annotations
 
+from scaleout.core.frames import NO_LIMIT
+from scaleout.core.headers import header_size, payload_size
+
 _LAST_OF_DATA = 2
 """Opcodes up to this one are those of data: text, binary, and the rest of a message in fragments."""
 
@@ -21,18 +24,11 @@ def skip_data(data: bytes, position: int) -> int:
     octets = data
     end = len(data)
     while position + 2 <= end and octets[position] & 15 <= _LAST_OF_DATA:
-        length = octets[position + 1]
-        start = position + 2
-        if length >= 126:
-            if length > 127:
-                break
-            start += 2 if length == 126 else 8
-            if start > end:
-                break
-            length = 0
-            for index in range(position + 2, start):
-                length = length << 8 | octets[index]
-            if length >> 62:
-                break
-        position = start + length
+        header = header_size(octets[position + 1])
+        if not header or position + header > end:
+            break
+        length = payload_size(octets, position, header)
+        if length > NO_LIMIT:
+            break
+        position += header + length
     return position

@@ -5,9 +5,6 @@ cimport cython
 cdef bytes _CLASSES
 cdef int _SPACE, _WORD, _DIGIT, _PLAIN, _DEEPEST
 
-@cython.locals(index=Py_ssize_t, payload=bytes)
-cpdef Py_ssize_t first_unsure(list payloads, Py_ssize_t start)
-
 @cython.locals(
     classes="const unsigned char *", position=Py_ssize_t, depth=int, objects="unsigned long long", first=int, after=int
 )

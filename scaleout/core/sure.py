@@ -8,8 +8,6 @@ of characters, as the connection has checked them.
 
 from __future__ import annotations
 
-from scaleout.core.frames import IS_COMPILED
-
 _SPACE, _WORD, _DIGIT, _PLAIN = 1, 2, 4, 8
 
 
@@ -32,24 +30,13 @@ _CLASSES = _classes()
 _DEEPEST = 63
 
 
-def first_unsure(payloads: list[bytes], start: int) -> int:
-    """Index of the first payload from `start` on that may be no line of JSON; their number where there is none.
-
-    Uncompiled this would take longer than a parser in C, so that it isn't sure of any.
-    """
-    if not IS_COMPILED:
-        return start
-    index = start
-    while index < len(payloads):
-        payload = payloads[index]
-        if not is_sure(payload, len(payload)):
-            break
-        index += 1
-    return index
-
-
 def is_sure(text: bytes, size: int) -> bool:
-    """Whether this is a line of JSON for sure; it ends with a zero byte beyond `size`, as `bytes` do in C."""
+    """Whether this is a line of JSON for sure.
+
+    Args:
+        text: may go on beyond the line; a zero byte follows sooner or later, as behind all `bytes` in C.
+        size: of the line.
+    """
     classes = _CLASSES
     position = 0
     depth = 0

@@ -2,12 +2,13 @@
 
 cimport cython
 
-from scaleout.core.frames cimport size_of
+
+from scaleout.core.runs cimport Run
 from scaleout.worker.tray cimport Tray
 
 cdef class Portion:
     cdef public Lane lane
-    cdef public list payloads
+    cdef public Run run
     cdef public long long received_at
 
 @cython.locals(payloads=list, portion=Portion)
@@ -21,7 +22,10 @@ cpdef list settle(list portions, list results)
 )
 cpdef object wrap(list portions, list results, bytes lines)
 
-@cython.locals(portion=Portion, prefix=bytes, parts=list, payload=bytes)
+@cython.locals(
+    heads=list, size_bytes=Py_ssize_t, portion=Portion, head=bytes, lines=bytearray, end=bytes, at=Py_ssize_t,
+    index=Py_ssize_t
+)
 cpdef list pass_on(list portions, bint envelope)
 
 cdef class Lane:
@@ -34,9 +38,8 @@ cdef class Lane:
     cdef Py_ssize_t _slot
     cdef unsigned long long[::1] _messages, _bytes, _cpu_ns
 
-    @cython.locals(count=Py_ssize_t, size_bytes=Py_ssize_t)
-    cpdef take(self, list payloads, object kind, long long received_at)
-    cdef _take_long_way(self, list payloads, object kind, long long received_at)
+    cpdef take(self, Run run, object kind, long long received_at)
+    cdef _take_long_way(self, Run run, object kind, long long received_at)
     cpdef note_cpu(self, long long nanoseconds)
     cpdef settle(self)
 
@@ -49,7 +52,7 @@ cdef class Pool:
 
     cpdef expect(self, object kind)
     @cython.locals(portion=Portion)
-    cpdef add(self, Lane lane, list payloads, long long received_at, Py_ssize_t size_bytes)
+    cpdef add(self, Lane lane, Run run, long long received_at)
     @cython.locals(portions=list, portion=Portion, count=Py_ssize_t, began_ns="long long")
     cpdef flush(self)
     @cython.locals(since="long long", each_ns="long long", portion=Portion)

@@ -12,7 +12,8 @@ from collections.abc import Callable
 from time import thread_time_ns
 from typing import Protocol
 
-from scaleout.core.frames import Kind, size_of
+from scaleout.core.frames import IS_COMPILED, Kind
+from scaleout.core.runs import Run
 from scaleout.worker.books import Books
 from scaleout.worker.encoding import HEAD_END, LINE_END
 from scaleout.worker.tray import Tray
@@ -73,19 +74,19 @@ class LongWay(Protocol):
 class Portion:
     """What one read has brought to a pool."""
 
-    def __init__(self, lane: Lane, payloads: list[bytes], received_at: int) -> None:
+    def __init__(self, lane: Lane, run: Run, received_at: int) -> None:
         self.lane = lane
-        self.payloads = payloads
+        self.run = run
         self.received_at = received_at
 
 
 def payloads_of(portions: list[Portion]) -> list[bytes]:
     """All payloads, in order."""
     if len(portions) == 1:
-        return portions[0].payloads
+        return portions[0].run.payloads()
     payloads: list[bytes] = []
     for portion in portions:
-        payloads += portion.payloads
+        payloads += portion.run.payloads()
     return payloads
 
 
@@ -101,7 +102,7 @@ def settle(portions: list[Portion], results: list[int] | None) -> list[Tray]:
     """
     opened: list[Tray] = []
     for index, portion in enumerate(portions):
-        count = len(portion.payloads)
+        count = portion.run.count
         tray = portion.lane.tray
         tray.settle(count, count if results is None else results[index])
         if not tray.is_open:
@@ -126,7 +127,7 @@ def wrap(portions: list[Portion], results: list[int] | None, lines: bytes) -> by
     position = 0
     for index, portion in enumerate(portions):
         prefix = portion.lane.head + str(portion.received_at).encode() + HEAD_END
-        stop = position + (len(portion.payloads) if results is None else results[index])
+        stop = position + (portion.run.count if results is None else results[index])
         while position < stop and position < len(each):
             parts.append(prefix)
             parts.append(each[position])
@@ -135,22 +136,32 @@ def wrap(portions: list[Portion], results: list[int] | None, lines: bytes) -> by
     return b"".join(parts) if position == len(each) - 1 and b"\r" not in lines else None
 
 
-def pass_on(portions: list[Portion], envelope: bool) -> list[bytes]:
+def pass_on(portions: list[Portion], envelope: bool) -> list[bytes | bytearray]:
     """The payloads as lines, within envelopes where these are wanted; in parts of whole or broken lines."""
+    if not IS_COMPILED:
+        return _join(portions, envelope)
+    end = LINE_END if envelope else b"\n"
+    heads: list[bytes] = []
+    size_bytes = 0
+    for portion in portions:
+        head = portion.lane.head + str(portion.received_at).encode() + HEAD_END if envelope else b""
+        heads.append(head)
+        size_bytes += portion.run.size_bytes + portion.run.count * (len(head) + len(end))
+    lines = bytearray(size_bytes)
+    at = 0
+    for index, portion in enumerate(portions):
+        at = portion.run.write_lines(lines, at, heads[index], end)
+    return [lines]
+
+
+def _join(portions: list[Portion], envelope: bool) -> list[bytes | bytearray]:
     if not envelope:
         return [b"\n".join(payloads_of(portions)), b"\n"]
-    if len(portions) == 1:
-        portion = portions[0]
-        prefix = portion.lane.head + str(portion.received_at).encode() + HEAD_END
-        return [prefix, (LINE_END + prefix).join(portion.payloads), LINE_END]
-    parts: list[bytes] = []
+    parts: list[bytes | bytearray] = []
     for portion in portions:
         prefix = portion.lane.head + str(portion.received_at).encode() + HEAD_END
-        for payload in portion.payloads:
-            parts.append(prefix)
-            parts.append(payload)
-            parts.append(LINE_END)
-    return [b"".join(parts)]
+        parts += [prefix, (LINE_END + prefix).join(portion.run.payloads()), LINE_END]
+    return parts
 
 
 class Lane:
@@ -179,24 +190,22 @@ class Lane:
         self._bytes = size_bytes
         self._cpu_ns = cpu_ns
 
-    def take(self, payloads: list[bytes], kind: Kind, received_at: int) -> None:
-        """Take the messages of a read: they are noted, and dealt with soon."""
+    def take(self, run: Run, kind: Kind, received_at: int) -> None:
+        """Take messages of a read: they are noted, and dealt with soon."""
         self._pool.expect(kind)  # which may come to leave earlier ones to the long way
-        count = len(payloads)
-        size_bytes = size_of(payloads)
-        self._messages[self._slot] += count
-        self._bytes[self._slot] += size_bytes
-        self.tray.note(count, size_bytes)
+        self._messages[self._slot] += run.count
+        self._bytes[self._slot] += run.size_bytes
+        self.tray.note(run.count, run.size_bytes)
         if self._pool.is_off or self.is_alone:
-            self._take_long_way(payloads, kind, received_at)
+            self._take_long_way(run, kind, received_at)
         else:
-            self._pool.add(self, payloads, received_at, size_bytes)
+            self._pool.add(self, run, received_at)
 
-    def _take_long_way(self, payloads: list[bytes], kind: Kind, received_at: int) -> None:
+    def _take_long_way(self, run: Run, kind: Kind, received_at: int) -> None:
         if self._pool.is_off:
             self._pool.look()
             self.is_alone = True
-        self.inlet.hand_on(payloads, kind, received_at)
+        self.inlet.hand_on(run.payloads(), kind, received_at)
         self.is_alone = not self.inlet.is_idle
 
     def note_cpu(self, nanoseconds: int) -> None:
@@ -243,18 +252,18 @@ class Pool:
             self.flush()
             self._kind = kind
 
-    def add(self, lane: Lane, payloads: list[bytes], received_at: int, size_bytes: int) -> None:
+    def add(self, lane: Lane, run: Run, received_at: int) -> None:
         """Take what a read has brought, of the kind that is expected."""
         portion = Portion.__new__(
             Portion
         )  # for each read, and `__init__` would take longer than all else here
         portion.lane = lane
-        portion.payloads = payloads
+        portion.run = run
         portion.received_at = received_at
         self._portions.append(portion)
-        lane.waiting += len(payloads)
-        self._count += len(payloads)
-        self._size += size_bytes
+        lane.waiting += run.count
+        self._count += run.count
+        self._size += run.size_bytes
         if self._size >= FLUSH_BYTES or not self._linger_s:
             self.flush()
         elif self._timer is None:
@@ -287,7 +296,7 @@ class Pool:
         self._until_timed = TIMED_EVERY
         each_ns = used_ns // count
         for portion in portions:
-            portion.lane.note_cpu(each_ns * since * len(portion.payloads) // count)
+            portion.lane.note_cpu(each_ns * since * portion.run.count // count)
         is_slow = each_ns >= SLOW_NS and used_ns >= LONG_NS
         self._slow_flushes = self._slow_flushes + 1 if is_slow else 0
         if self._slow_flushes == SLOW_FLUSHES:

@@ -36,7 +36,7 @@ class Outbox:
         self._trays: list[Tray] = []
         self._dead_letters: list[DeadLetter] = []
         self._retried: list[TriedLetter] = []
-        self._parts: list[bytes | memoryview] = []
+        self._parts: list[bytes | bytearray | memoryview] = []
         self._timer: asyncio.TimerHandle | None = None
         self._held = 0
         """How many there are that want what they put to go out as one."""
@@ -69,7 +69,7 @@ class Outbox:
             self._flush_within(linger_s)
 
     def put_together(
-        self, trays: Sequence[Tray], lines: Sequence[bytes | memoryview], linger_s: float
+        self, trays: Sequence[Tray], lines: Sequence[bytes | bytearray | memoryview], linger_s: float
     ) -> None:
         """Take trays that have just been opened, and lines of theirs and of open ones.
 

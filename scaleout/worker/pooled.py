@@ -12,7 +12,7 @@ from collections.abc import Callable, Hashable, Iterator, Sequence
 import msgspec
 
 from scaleout.core.frames import Kind
-from scaleout.core.sure import first_unsure
+from scaleout.core.runs import run_of
 from scaleout.worker.books import MAX_RESULTS_BYTES, Failure, single_results
 from scaleout.worker.decoding import Decode, Decoder, Read, json_decoder
 from scaleout.worker.encoding import Lines, encode_lines, encode_loosely
@@ -70,7 +70,7 @@ class PooledWork:
         self._deliver(portions, kind, outcomes)
         for portion in late:
             portion.lane.is_alone = True
-            portion.lane.inlet.hand_on(portion.payloads, kind, portion.received_at)
+            portion.lane.inlet.hand_on(portion.run.payloads(), kind, portion.received_at)
 
     def attempt(self, read: Read) -> Sequence[object]:
         """What the messages come to, one after the other, as far as there is time."""
@@ -138,20 +138,23 @@ class PooledPassThrough(PooledWork):
 
     def handle(self, portions: list[Portion], kind: Kind) -> None:
         """Pass them on; where one is no JSON, or of several lines, each endpoint sees to its own."""
-        payloads = payloads_of(portions)
-        if self._are_lines(payloads, kind):
+        if self._are_lines(portions, kind):
             lines = pass_on(portions, self._envelope)
             self._outbox.put_together(settle(portions, None), lines, self._linger_s)
             return
         for portion in portions:
-            portion.lane.inlet.hand_on(portion.payloads, kind, portion.received_at)
+            portion.lane.inlet.hand_on(portion.run.payloads(), kind, portion.received_at)
 
-    def _are_lines(self, payloads: list[bytes], kind: Kind) -> bool:
+    def _are_lines(self, portions: list[Portion], kind: Kind) -> bool:
         """Whether all of them are JSON, and on one line each."""
-        sure = first_unsure(payloads, 0) if kind is Kind.TEXT else 0
-        if sure == len(payloads):
+        rest: list[bytes] = []
+        for portion in portions:
+            run = portion.run
+            sure = run.count_sure() if kind is Kind.TEXT else 0
+            if sure < run.count:
+                rest += run.payloads()[sure:]
+        if not rest:
             return True
-        rest = payloads[sure:]
         together = b"".join(rest)
         if b"\n" in together or b"\r" in together:
             return False
@@ -179,11 +182,11 @@ def _split(portions: list[Portion], done: int) -> tuple[list[Portion], list[Port
     before: list[Portion] = []
     after: list[Portion] = []
     for portion in portions:
-        payloads = portion.payloads
+        payloads = portion.run.payloads()
         if done:
-            before.append(Portion(portion.lane, payloads[:done], portion.received_at))
+            before.append(Portion(portion.lane, run_of(payloads[:done]), portion.received_at))
         if done < len(payloads):
-            after.append(Portion(portion.lane, payloads[done:], portion.received_at))
+            after.append(Portion(portion.lane, run_of(payloads[done:]), portion.received_at))
         done = max(0, done - len(payloads))
     return before, after
 
@@ -193,7 +196,7 @@ def _count_results(portions: list[Portion], outcomes: Sequence[object]) -> list[
     found = []
     start = 0
     for portion in portions:
-        count = len(portion.payloads)
+        count = portion.run.count
         # Not by `count(None)`, which would ask the results whether they equal it.
         found.append(sum([outcome is not None for outcome in outcomes[start : start + count]]))
         start += count
@@ -204,7 +207,7 @@ def deliver_apart(portions: list[Portion], kind: Kind, outcomes: Sequence[object
     """Have each endpoint's books take its own outcomes."""
     start = 0
     for portion in portions:
-        payloads = portion.payloads
+        payloads = portion.run.payloads()
         read = Read(payloads, kind, portion.received_at)
         portion.lane.books.deliver(read, payloads, outcomes[start : start + len(payloads)])
         start += len(payloads)

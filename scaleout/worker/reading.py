@@ -14,8 +14,9 @@ from typing import Protocol
 
 from websockets.protocol import State
 
-from scaleout.core.frames import Kind, first_invalid_text, scan_run
+from scaleout.core.frames import Kind
 from scaleout.core.inflate import Inflater
+from scaleout.core.runs import Run, find_run, run_of
 from scaleout.core.skipping import skip_data
 from scaleout.worker.lane import Lane
 
@@ -137,19 +138,23 @@ class Reader:
         end = len(data)
         is_open = True
         while position < end and is_open:
-            payloads: list[bytes] = []
+            run: Run | None = None
             if self._library.current_size is None:
                 first = data[position]
                 kind = _BINARY if first & ~_COMPRESSED == _FIRST_OF_BINARY else _TEXT
                 if first & _COMPRESSED and self.inflater is not None:
-                    payloads, position = self.inflater.scan_run(data, position)
+                    payloads, inflated_to = self.inflater.scan_run(data, position)
+                    if payloads:
+                        run = run_of(payloads)
+                        run.stop = inflated_to
                 else:
-                    payloads, position = scan_run(data, position, self._limit)
-            if not payloads:
+                    run = find_run(data, position, self._limit)
+            if run is None:
                 stop = self._take_ping(data, position, end)
                 position = stop if stop else self._take_other(data, position)
             else:
-                self._hand_on(payloads, kind)
+                self._hand_on(run, kind)
+                position = run.stop
                 if position == end:
                     return
             is_open = self._library.state is _OPEN
@@ -173,13 +178,13 @@ class Reader:
         self._answer(data[position + 2 : stop])
         return stop
 
-    def _hand_on(self, payloads: list[bytes], kind: Kind) -> None:
+    def _hand_on(self, run: Run, kind: Kind) -> None:
         lane = self.lane
-        if lane is not None and (kind is not _TEXT or first_invalid_text(payloads) is None):
-            self.messages += len(payloads)
-            lane.take(payloads, kind, self.read_at)
+        if lane is not None and (kind is not _TEXT or run.is_text()):
+            self.messages += run.count
+            lane.take(run, kind, self.read_at)
         else:
-            self._deliver(payloads, kind)
+            self._deliver(run.payloads(), kind)
 
     # When nobody wants messages any more
 

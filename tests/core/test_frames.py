@@ -1,68 +1,12 @@
-"""The scanner of plain frames."""
+"""Headers of frames, and texts."""
 
 from __future__ import annotations
-
-import struct
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scaleout.core.frames import NO_LIMIT, Header, Kind, first_invalid_text, read_header, scan_run
-
-
-def frame(first: int, payload: bytes, form: int = 0) -> bytes:
-    size = len(payload)
-    if form == 127 or size > 0xFFFF:
-        return struct.pack("!BBQ", first, 127, size) + payload
-    if form == 126 or size > 125:
-        return struct.pack("!BBH", first, 126, size) + payload
-    return struct.pack("!BB", first, size) + payload
-
-
-PAYLOADS = st.one_of(st.binary(max_size=5), st.sampled_from([125, 126, 127, 0xFFFF, 0x10000]).map(bytes))
-FORMS = st.sampled_from([0, 126, 127])
-
-
-@given(
-    st.sampled_from(list(Kind)),
-    st.lists(st.tuples(PAYLOADS, FORMS), max_size=6),
-    st.binary(max_size=3),
-    st.integers(0, 2**17),
-)
-def test_a_run_is_all_complete_frames_of_one_kind(
-    kind: Kind, frames: list[tuple[bytes, int]], before: bytes, cut: int
-) -> None:
-    encoded = [frame(kind, payload, form) for payload, form in frames]
-    data = (before + b"".join(encoded))[: len(before) + cut]
-    payloads, position = scan_run(data, len(before), NO_LIMIT)
-    assert payloads == [payload for payload, _ in frames][: len(payloads)]
-    assert position == len(before) + sum(map(len, encoded[: len(payloads)]))
-    if len(payloads) < len(frames):
-        assert position + len(encoded[len(payloads)]) > len(data), "a complete frame was left"
-
-
-@pytest.mark.parametrize(
-    "stop",
-    [
-        frame(Kind.BINARY, b"b"),
-        frame(0x01, b"fragment"),
-        frame(0x80, b""),
-        frame(0x89, b"ping"),
-        frame(0xC1, b"compressed"),
-        b"\x81\x81\0\0\0\0m",
-        frame(Kind.TEXT, b"x" * 11),
-    ],
-)
-def test_a_run_ends_at_a_frame_that_is_not_plain(stop: bytes) -> None:
-    data = frame(Kind.TEXT, b"x" * 10) * 2 + stop + frame(Kind.TEXT, b"c")
-    assert scan_run(data, 0, 10) == ([b"x" * 10] * 2, 24)
-
-
-@pytest.mark.parametrize("data", [b"", b"\x81", b"\x88\x00", b"\x00", b"\x81\x7f" + b"\xff" * 8])
-def test_no_run(data: bytes) -> None:
-    assert scan_run(data, 0, NO_LIMIT) == ([], 0)
-    assert scan_run(data, len(data), NO_LIMIT) == ([], len(data))
+from scaleout.core.frames import NO_LIMIT, Header, first_invalid_text, read_header
 
 
 @pytest.mark.parametrize(

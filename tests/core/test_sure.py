@@ -9,8 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scaleout.core.frames import IS_COMPILED
-from scaleout.core.sure import first_unsure, is_sure
+from scaleout.core.sure import is_sure
 from scaleout.simulator.dialects.trade import trade_message
 
 _parse = msgspec.json.Decoder(msgspec.Raw).decode
@@ -90,13 +89,16 @@ def test_it_goes_so_deep() -> None:
     assert not sure(b"[" * 64 + b"1" + b"]" * 64)
 
 
-def test_the_first_that_is_unsure_is_found() -> None:
-    payloads = [trade_message(1, number) for number in range(5)]
-    assert all(map(sure, payloads))
-    payloads[3] = b"{"
-    if not IS_COMPILED:
-        assert first_unsure(payloads, 1) == 1, "uncompiled, a parser is faster"
-        return
-    assert first_unsure(payloads, 0) == 3
-    assert first_unsure(payloads, 4) == 5
-    assert first_unsure([], 0) == 0
+def test_what_feeds_send_is_sure() -> None:
+    assert all(sure(trade_message(1, number)) for number in range(5))
+
+
+@pytest.mark.parametrize("text", [b"1", b'"a"', b"[1]", b'{"a":1}', b"true"])
+@pytest.mark.parametrize("rest", [b"\x81", b"\x811", b'\x82"}]1'])
+def test_what_comes_behind_the_text_does_not_count(text: bytes, rest: bytes) -> None:
+    assert is_sure(text + rest + b"\0", len(text))
+
+
+@pytest.mark.parametrize("text", [b'"a"', b"[12]", b'{"a":1}', b"true"])
+def test_what_would_be_json_with_what_comes_behind_it_is_not(text: bytes) -> None:
+    assert not any(is_sure(text + b"\0", size) for size in range(len(text)))

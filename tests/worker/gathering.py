@@ -12,6 +12,7 @@ from scaleout.channel import Channel
 from scaleout.config import Endpoint
 from scaleout.core.frames import Kind
 from scaleout.core.ledger import Counts
+from scaleout.core.runs import run_of
 from scaleout.core.wire import Command
 from scaleout.signatures import inspect_processor
 from scaleout.tally import Tally
@@ -91,7 +92,7 @@ class Worker:
             self.receive_apart(slot, *payloads, kind=kind)
         else:
             self.now += 1
-            lane.take(list(payloads), kind, self.now)
+            lane.take(run_of(list(payloads)), kind, self.now)
 
     def receive_apart(self, slot: int, *payloads: bytes, kind: Kind = Kind.TEXT) -> None:
         """One read on the long way, as while the endpoint moves."""

@@ -10,6 +10,7 @@ from scaleout.channel import Channel
 from scaleout.config import Endpoint
 from scaleout.core.frames import Kind
 from scaleout.core.marks import Assignment
+from scaleout.core.runs import run_of
 from scaleout.core.wire import Batch, Command, Released, Setup
 from scaleout.tally import Tally
 from scaleout.worker.assigned import Assigned
@@ -60,7 +61,7 @@ class Office:
     def receive(self, slot: int, *payloads: bytes) -> None:
         lane = self.assigned[slot].inlet.lane
         assert lane is not None
-        lane.take(list(payloads), Kind.TEXT, 1)
+        lane.take(run_of(list(payloads)), Kind.TEXT, 1)
 
     @property
     def lines(self) -> list[bytes]:

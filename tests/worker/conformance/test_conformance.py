@@ -12,7 +12,8 @@ from websockets.exceptions import ConnectionClosedOK
 from websockets.frames import OK_CLOSE_CODES
 from websockets.protocol import State
 
-from scaleout.core.frames import IS_COMPILED, scan_run
+from scaleout.core.frames import IS_COMPILED
+from scaleout.core.runs import Run, find_run
 from scaleout.worker import connection, reading
 from scaleout.worker.connection import FeedConnection
 from tests.worker.conformance import (
@@ -178,10 +179,10 @@ def test_it_finds_out_a_connection_that_takes_any_text(monkeypatch: pytest.Monke
 
 @pytest.mark.skipif(IS_COMPILED, reason="what is compiled can't be replaced")
 def test_it_finds_out_a_connection_that_takes_reserved_bits(monkeypatch: pytest.MonkeyPatch) -> None:
-    def scan_leniently(data: bytes, position: int, limit: int) -> tuple[list[bytes], int]:
+    def find_leniently(data: bytes, position: int, limit: int) -> Run | None:
         first = bytes((data[position] & 0x8F,))
-        return scan_run(data[:position] + first + data[position + 1 :], position, limit)
+        return find_run(data[:position] + first + data[position + 1 :], position, limit)
 
     cases = [case for case in reserved.CASES if " amid 300 text" in case.name]
-    monkeypatch.setattr(reading, "scan_run", scan_leniently)
+    monkeypatch.setattr(reading, "find_run", find_leniently)
     assert cases and all(faults_in(cases))
