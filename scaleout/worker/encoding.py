@@ -13,7 +13,7 @@ import msgspec
 
 from scaleout.core.frames import IS_COMPILED
 
-Lines = tuple[bytes | memoryview, ...]
+Lines = tuple[bytes | bytearray | memoryview, ...]
 """Parts whose concatenation is whole lines."""
 
 HEAD_END = b',"data":'

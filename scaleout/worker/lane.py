@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from time import thread_time_ns
-from typing import Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from scaleout.core.frames import IS_COMPILED, Kind
 from scaleout.core.runs import Run
@@ -18,8 +18,14 @@ from scaleout.worker.books import Books
 from scaleout.worker.encoding import HEAD_END, LINE_END
 from scaleout.worker.tray import Tray
 
+if TYPE_CHECKING:  # C's own, see `lane.pxd`
+    import cython
+    from cython.cimports.libc.string import memchr, memcpy
+
 TIMED_EVERY = 17
 """One message in so many is timed, or all that came with it; a prime, lest it keeps step with the feed."""
+
+_NEWLINE, _BRACE = LINE_END[1], LINE_END[0]
 
 FLUSH_BYTES = 64 * 2**10
 """With so much payload it isn't waited for more."""
@@ -111,7 +117,7 @@ def settle(portions: list[Portion], results: list[int] | None) -> list[Tray]:
     return opened
 
 
-def wrap(portions: list[Portion], results: list[int] | None, lines: bytes) -> bytes | None:
+def wrap(portions: list[Portion], results: list[int] | None, lines: bytes) -> bytes | bytearray | None:
     """Put each endpoint's envelope around its lines.
 
     Args:
@@ -122,6 +128,43 @@ def wrap(portions: list[Portion], results: list[int] | None, lines: bytes) -> by
     Returns:
         None where there are other line breaks, too.
     """
+    if b"\r" in lines:
+        return None
+    if not IS_COMPILED:
+        return _wrap_split(portions, results, lines)
+    heads: list[bytes] = []
+    size_bytes = len(lines)
+    for index, portion in enumerate(portions):
+        head = portion.lane.head + str(portion.received_at).encode() + HEAD_END
+        heads.append(head)
+        count = portion.run.count if results is None else results[index]
+        size_bytes += count * (len(head) + len(LINE_END) - 1)
+    wrapped = bytearray(size_bytes)
+    source: Any = lines
+    target: Any = wrapped
+    position, end, at = 0, len(lines), 0
+    for index, portion in enumerate(portions):
+        head = heads[index]
+        first = head
+        first_size = len(head)
+        count = portion.run.count if results is None else results[index]
+        for _ in range(count):
+            found = cython.cast("const unsigned char *", memchr(source + position, _NEWLINE, end - position))
+            if not found:
+                return None
+            length = found - (source + position)
+            memcpy(target + at, first, first_size)
+            at += first_size
+            memcpy(target + at, source + position, length)
+            at += length
+            target[at] = _BRACE
+            target[at + 1] = _NEWLINE
+            at += 2
+            position += length + 1
+    return wrapped if position == end else None
+
+
+def _wrap_split(portions: list[Portion], results: list[int] | None, lines: bytes) -> bytes | None:
     each = lines.split(b"\n")
     parts: list[bytes] = []
     position = 0
@@ -133,7 +176,7 @@ def wrap(portions: list[Portion], results: list[int] | None, lines: bytes) -> by
             parts.append(each[position])
             parts.append(LINE_END)
             position += 1
-    return b"".join(parts) if position == len(each) - 1 and b"\r" not in lines else None
+    return b"".join(parts) if position == len(each) - 1 else None
 
 
 def pass_on(portions: list[Portion], envelope: bool) -> list[bytes | bytearray]:

@@ -51,7 +51,7 @@ class Collector(Outbox):
     def __init__(self, on_full: Callable[[], None]) -> None:
         super().__init__()
         self._on_full = on_full
-        self._lines: list[bytes | memoryview] = []
+        self._lines: list[bytes | bytearray | memoryview] = []
         self._letters: list[DeadLetter] = []
         self._outgoing: list[Outgoing] = []
         self._size = 0
@@ -83,7 +83,7 @@ class Collector(Outbox):
         else:
             raise SendError(f"sends str and bytes alone, not {type(message).__name__}")
 
-    def take(self, segment: int, tray: Tray) -> tuple[Outcome, Sequence[bytes | memoryview]]:
+    def take(self, segment: int, tray: Tray) -> tuple[Outcome, Sequence[bytes | bytearray | memoryview]]:
         """All there is, as the outcome of a segment, and its lines."""
         outcome = Outcome(segment, tray.take(), self._size, tuple(self._letters), tuple(self._outgoing))
         lines, self._lines = self._lines, []
@@ -114,7 +114,7 @@ class Helper:
         self._segment = 0
         """Index of the one that is being processed."""
         self._outcomes: list[Outcome] = []
-        self._body: list[bytes | memoryview] = []
+        self._body: list[bytes | bytearray | memoryview] = []
 
     async def connect(self, pipe: Connection) -> None:
         """Take the pipe over."""
