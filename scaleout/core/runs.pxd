@@ -10,7 +10,9 @@ from scaleout.core.sure cimport is_sure
 cdef int _TEXT
 cdef int _BINARY
 
+# Its objects never refer to each other: the collector needn't look at them.
 @cython.final
+@cython.no_gc
 cdef class Run:
     cdef public Py_ssize_t count, size_bytes, stop
     cdef Py_ssize_t _start, _next

@@ -7,6 +7,9 @@ from libc.string cimport memchr, memcpy
 from scaleout.core.runs cimport Run
 from scaleout.worker.tray cimport Tray
 
+# It never lasts: the collector needn't look at it.
+@cython.final
+@cython.no_gc
 cdef class Portion:
     cdef public Lane lane
     cdef public Run run

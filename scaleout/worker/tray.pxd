@@ -2,6 +2,9 @@
 
 cimport cython
 
+cdef long long _LARGEST_WORD
+
+@cython.final
 cdef class Tray:
     cdef public unsigned int slot
     cdef public long long received, delivered, filtered, dead_lettered, dropped, duplicates, results, bytes
@@ -14,8 +17,8 @@ cdef class Tray:
     cpdef bint is_plain(self)
     cpdef empty(self)
 
-@cython.locals(plain=list, others=tuple, words="unsigned int[::1]", at=Py_ssize_t, tray=Tray)
+@cython.locals(plain=list, others=list, words="unsigned int[::1]", at=Py_ssize_t, tray=Tray)
 cpdef tuple take_all(list trays)
 
-@cython.locals(tray=Tray)
+@cython.locals(found=list, tray=Tray)
 cpdef list with_marks(list trays)

@@ -112,17 +112,22 @@ class Tray:
 
 def with_marks(trays: list[Tray]) -> list[Tray]:
     """Those that say, or can tell, more than counts."""
-    return [
-        tray
-        for tray in trays
-        if tray.cursor is not None or tray.numbers is not None or tray.tails is not None
-    ]
+    found: list[Tray] = []
+    for tray in trays:
+        if tray.cursor is not None or tray.numbers is not None or tray.tails is not None:
+            found.append(tray)
+    return found
 
 
 def take_all(trays: list[Tray]) -> tuple[bytes, tuple[Entry, ...]]:
     """Empty the trays; what they held, as words where these are enough (see `core.plain`)."""
-    plain = [tray for tray in trays if tray.is_plain()]
-    others = tuple([tray.take() for tray in trays if not tray.is_plain()])
+    plain: list[Tray] = []
+    others: list[Entry] = []
+    for tray in trays:
+        if tray.is_plain():
+            plain.append(tray)
+        else:
+            others.append(tray.take())
     words = memoryview(bytearray(4 * WORDS * len(plain))).cast("I")
     at = 0
     for tray in plain:
@@ -133,4 +138,4 @@ def take_all(trays: list[Tray]) -> tuple[bytes, tuple[Entry, ...]]:
         words[at + 4] = tray.bytes
         at += WORDS
         tray.empty()
-    return bytes(words), others
+    return bytes(words), tuple(others)
