@@ -27,6 +27,8 @@ class Side(Struct, frozen=True):
     """Where it is not the case's."""
     processor: str | None = None
     """MODULE:FUNCTION, where it is not the case's."""
+    processes: int = 1
+    """Workers of scaleout; a peer runs so often, each process with its share of the connections."""
     is_quick: bool = True
     """Whether a quick run has it in every case; the first case has all sides all the same."""
 
@@ -65,6 +67,19 @@ WEBSOCKET_CLIENT = Side(
 )
 NODE = Side("node_ws", "Node, ws", "node_ws", is_quick=False)
 
+
+def _over(side: Side, processes: int) -> Side:
+    """The same over several processes; a peer's have no aggregator, and no order among them."""
+    how = f"{processes} workers" if side is SCALEOUT else f"{processes} processes, each with its own output"
+    return replace(
+        side,
+        name=f"{side.name}_{processes}",
+        label=f"{side.label}; {how}",
+        processes=processes,
+        is_quick=False,
+    )
+
+
 FEW = (SCALEOUT, PICOWS, WEBSOCKETS)
 PYTHON = (SCALEOUT, PICOWS, AIOHTTP, WEBSOCKETS)
 ALL = (SCALEOUT, UNCOMPILED, PICOWS, AIOHTTP, NODE, WEBSOCKETS, WEBSOCKET_CLIENT)
@@ -87,7 +102,10 @@ def _bulk() -> Iterator[Case]:
     """Saturated connections: as many messages in a read as fit."""
     yield Case("bulk", "one saturated connection, trades of 131 bytes", Feed(), ALL, is_headline=True)
     for count in (8, 64):
-        yield Case(f"bulk-{count}", f"{count} saturated connections", Feed(connections=count), FEW)
+        over_two = tuple(_over(side, 2) for side in FEW)
+        yield Case(
+            f"bulk-{count}", f"{count} saturated connections", Feed(connections=count), (*FEW, *over_two)
+        )
     for name, (size, size_bytes) in SIZES.items():
         yield Case(
             f"bulk-{name}", f"one saturated connection, trades of {size}", Feed(message_bytes=size_bytes), FEW

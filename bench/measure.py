@@ -7,14 +7,17 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import NamedTuple
 
 import msgspec
+from msgspec.structs import replace
 
-from bench.cases import Case, Side
+from bench.cases import SCALEOUT, Case, Side
 from bench.errors import BenchError as BenchError
 from bench.generator.process import GeneratorProcess
-from bench.sides.result import SideResult, Task
+from bench.sides.result import SideResult, Task, combined
 
 SATURATED = 0.95
 """A process that uses so much of its core can't do more."""
@@ -79,11 +82,23 @@ def run_side(
         generator_pid=generator.pid,
         ca_file=generator.ca_file,
         core=cores.side if cores is not None else None,
+        workers=side.processes,
     )
+    if side.processes == 1 or side.program == SCALEOUT.program:
+        return _run(side, task)
+    share = replace(task, feed=replace(task.feed, connections=task.feed.connections // side.processes))
+    with ThreadPoolExecutor(side.processes) as pool:
+        return combined(list(pool.map(partial(_run, side), [share] * side.processes)))
+
+
+def _run(side: Side, task: Task) -> SideResult:
     command = [sys.executable, "-m", f"bench.sides.{side.program}"]
-    environment = os.environ | side.environment
     said = output_of(
-        side.name, command, seconds + TIMEOUT_S, told=msgspec.json.encode(task), environment=environment
+        side.name,
+        command,
+        task.seconds + TIMEOUT_S,
+        told=msgspec.json.encode(task),
+        environment=os.environ | side.environment,
     )
     return msgspec.json.decode(said, type=SideResult)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import resource
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Literal
 
 import msgspec
@@ -34,6 +34,8 @@ class Task(msgspec.Struct, frozen=True):
     generator_pid: int
     ca_file: str | None = None
     core: int | None = None
+    workers: int = 1
+    """Of scaleout; a peer's processes have a task each."""
 
 
 class Usage(msgspec.Struct, frozen=True):
@@ -81,6 +83,24 @@ class SideResult(msgspec.Struct, frozen=True):
         """How much of its core the generator used."""
         used_s = self.usage.generator_cpu_s
         return None if used_s is None else used_s / self.usage.wall_s
+
+
+def combined(results: Sequence[SideResult]) -> SideResult:
+    """What processes that know nothing of each other have done at the same time, as one result."""
+    usages = [result.usage for result in results]
+    loads = [usage.generator_cpu_s for usage in usages if usage.generator_cpu_s is not None]
+    peaks = [result.peak_rss_bytes for result in results if result.peak_rss_bytes is not None]
+    return SideResult(
+        messages=sum(result.messages for result in results),
+        usage=Usage(
+            sum(usage.cpu_s for usage in usages),
+            max(usage.wall_s for usage in usages),
+            max(loads, default=None),
+        ),
+        output_bytes=sum(result.output_bytes for result in results),
+        peak_rss_bytes=sum(peaks) if len(peaks) == len(results) else None,
+        faults=[fault for result in results for fault in result.faults],
+    )
 
 
 def own_peak_rss_bytes() -> int:

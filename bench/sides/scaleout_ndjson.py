@@ -1,4 +1,4 @@
-"""scaleout as its users run it: one worker and the aggregator, NDJSON with envelopes into a file on disk.
+"""scaleout as its users run it: workers and the aggregator, NDJSON with envelopes into a file on disk.
 
 It is measured like the peers, in the middle of a run: what all its processes used between two moments, and how many
 lines of output it wrote meanwhile, by the size of the file at both.
@@ -87,7 +87,7 @@ def configuration(task: Task) -> dict[str, object]:
     if task.feed.deflate != "off":
         defaults["compression"] = "deflate"
     return {
-        "workers": 1,
+        "workers": task.workers,
         "view": "none",
         "log_level": "error",
         "defaults": defaults,

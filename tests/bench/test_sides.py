@@ -15,6 +15,7 @@ from bench.generator.process import GeneratorProcess
 from bench.measure import run_side
 from bench.peers import find_missing
 from bench.sides import node_ws
+from bench.sides.result import SideResult, Usage, combined
 
 pytestmark = pytest.mark.alone
 
@@ -48,6 +49,26 @@ def test_a_side_counts_right(way: str, side: Side, generator: GeneratorProcess) 
     assert result.usage.cpu_s > 0
     assert result.output_bytes > result.messages * 10
     assert result.peak_rss_bytes is None or result.peak_rss_bytes > 2**20
+
+
+@pytest.mark.parametrize(
+    "side", [side for side in CASES["bulk-8"].sides if side.processes > 1], ids=lambda side: side.name
+)
+def test_a_side_over_several_processes_counts_right(side: Side) -> None:
+    problem = find_missing(side)
+    if problem is not None:
+        pytest.skip(problem)
+    case = CASES["bulk-8"]
+    with GeneratorProcess(case.feed, None) as generator:
+        result = run_side(side, case, generator, 0.3, None)
+    assert result.faults == []
+    assert result.messages > 500
+
+
+def test_processes_side_by_side_are_one_side() -> None:
+    one = SideResult(100, Usage(1.0, 2.0, 0.5), 1000, 10, ["a"], 3.0)
+    other = SideResult(50, Usage(0.5, 2.1, None), 500, None, ["b"])
+    assert combined([one, other]) == SideResult(150, Usage(1.5, 2.1, 0.5), 1500, None, ["a", "b"])
 
 
 def test_a_batch_processor_gives_the_same_results(generator: GeneratorProcess) -> None:
