@@ -54,12 +54,17 @@ def pytest_configure(config: pytest.Config) -> None:
 
 ALONE = (ROOT / "tests/integration", ROOT / "tests/faults")
 """Tests that run the whole program against the clock."""
+BESIDE = frozenset(
+    ROOT / "tests/integration" / f"test_{name}.py"
+    for name in ("host_budgets", "live_changes", "resume", "rotation", "sequences", "streams")
+)
+"""Of these, those that mostly wait, and for long enough."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """What runs against the clock is alone."""
     for item in items:
-        if any(item.path.is_relative_to(folder) for folder in ALONE):
+        if item.path not in BESIDE and any(item.path.is_relative_to(folder) for folder in ALONE):
             item.add_marker("alone")
 
 
