@@ -5,8 +5,8 @@ They are looked for in *plain* frames, those that need no protocol state: FIN se
 binary, not masked, not larger than the limit (RFC 6455, section 5.2). On a busy feed nearly every frame is one.
 
 A message cut out of its read is an object of its own, which costs more than all else that is done to find it. Where
-the messages of a read go on together, as lines or to be decoded, none is cut out. Uncompiled it is the other way
-round: cutting out is done in C, and looking at bytes is not.
+the messages of a read go on as lines none is cut out. Uncompiled it is the other way round: cutting out is done in
+C, and looking at bytes is not.
 """
 
 from __future__ import annotations
