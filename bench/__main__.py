@@ -21,6 +21,7 @@ from scaleout.errors import SimulatorError
 RESULTS = Path(__file__).parent / "results"
 STANDALONE: list[standalone.Case] = [parts, reconnect, moving, latency, idle, startup, scale]
 """Modules that measure something of their own, rather than sides beside each other; run after the others."""
+BY_NAME = {module.NAME: module for module in STANDALONE}
 ALL = [*CASES, *(module.NAME for module in STANDALONE)]
 HEADLINES = [name for name in ALL if name not in CASES or CASES[name].is_headline]
 
@@ -38,21 +39,22 @@ def main(argv: Sequence[str] | None = None) -> NoReturn:
     rounds = arguments.rounds or (QUICK_ROUNDS if arguments.quick else ROUNDS)
     seconds = arguments.seconds or (QUICK_SECONDS if arguments.quick else SECONDS)
     names = list(dict.fromkeys(arguments.cases)) or (HEADLINES if arguments.quick else ALL)
+    is_doubtful = False
     try:
-        doubtful = [
-            _run(quick(case) if arguments.quick else case, rounds, seconds, arguments.results)
-            for case in (CASES[name] for name in names if name in CASES)
-        ]
-        for module in STANDALONE:
-            if module.NAME in names:
-                path = module.run(rounds, seconds, arguments.results, _tell)
-                _tell(f"bench: wrote {path}")
-    except (BenchError, SimulatorError) as error:
-        _tell(f"bench: {error}")
-        sys.exit(1)
+        for name in names:
+            try:
+                if name in CASES:
+                    case = quick(CASES[name]) if arguments.quick else CASES[name]
+                    is_doubtful |= _run(case, rounds, seconds, arguments.results)
+                else:
+                    path = BY_NAME[name].run(rounds, seconds, arguments.results, _tell)
+                    _tell(f"bench: wrote {path}")
+            except (BenchError, SimulatorError) as error:  # of this case alone
+                _tell(f"bench: {name}: {error}")
+                is_doubtful = True
     finally:
         _tell(f"bench: wrote {page.write(arguments.results, [*STANDALONE, days_report])}")
-    sys.exit(1 if any(doubtful) else 0)
+    sys.exit(1 if is_doubtful else 0)
 
 
 def _run(case: Case, rounds: int, seconds: float, directory: Path) -> bool:

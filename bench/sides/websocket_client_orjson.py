@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import socket
 import sys
 import threading
 import time
@@ -69,12 +71,14 @@ class Reader(threading.Thread):
                 self.output_bytes += len(self.last)
                 self.messages += 1
         except Exception as error:
-            self.problem = error
+            if not self.is_left:
+                self.problem = error
 
     def leave(self) -> None:
-        """Receive nothing more."""
+        """Receive nothing more, not even what is waited for."""
         self.is_left = True
-        self.join()
+        with contextlib.suppress(OSError):
+            self._socket.sock.shutdown(socket.SHUT_RDWR)
 
 
 def measure(task: Task) -> SideResult:
@@ -91,6 +95,8 @@ def measure(task: Task) -> SideResult:
     counted = sum(reader.messages for reader in readers) - before
     for reader in readers:
         reader.leave()
+    for reader in readers:
+        reader.join()
     faults = [f"a connection ended: {reader.problem!r}" for reader in readers if reader.problem is not None]
     tallies = [Tally(reader.messages, reader.output_bytes, reader.last) for reader in readers]
     return SideResult(

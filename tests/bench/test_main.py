@@ -8,7 +8,11 @@ import sys
 from pathlib import Path
 
 import msgspec
+import pytest
 
+from bench import __main__ as command
+from bench.cases import Case
+from bench.errors import BenchError
 from bench.feed import FEEDS_VARIABLE
 from bench.report import Report
 
@@ -44,3 +48,21 @@ def test_a_case_of_an_unknown_name_is_bad_usage() -> None:
 def test_help_lists_all_cases() -> None:
     said = bench("--help").stdout
     assert all(name in said for name in ("bulk-64", "many-2000", "feed-nostr", "reconnect", "moving"))
+
+
+def test_a_case_that_fails_leaves_the_others_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    ran: list[str] = []
+
+    def run(case: Case, rounds: int, seconds: float, directory: Path) -> bool:
+        ran.append(case.name)
+        if case.name == "bulk":
+            raise BenchError("a side took longer than 180 s")
+        return False
+
+    monkeypatch.setattr(command, "_run", run)
+    with pytest.raises(SystemExit) as ended:
+        command.main(["bulk", "many", "--results", str(tmp_path)])
+    assert (ended.value.code, ran) == (1, ["bulk", "many"])
+    assert "bench: bulk: a side took longer than 180 s" in capsys.readouterr().err
