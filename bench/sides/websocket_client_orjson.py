@@ -77,8 +77,9 @@ class Reader(threading.Thread):
     def leave(self) -> None:
         """Receive nothing more, not even what is waited for."""
         self.is_left = True
-        with contextlib.suppress(OSError):
-            self._socket.sock.shutdown(socket.SHUT_RDWR)
+        if self._socket.sock is not None:
+            with contextlib.suppress(OSError):
+                self._socket.sock.shutdown(socket.SHUT_RDWR)
 
 
 def measure(task: Task) -> SideResult:

@@ -59,15 +59,17 @@ cdef class Lane:
 cdef class Pool:
     cdef public bint is_off
     cdef object _work, _clock, _on_flush, _kind, _timer
-    cdef double _linger_s, _on_again_at
+    cdef double _linger_s, _on_again_at, _due_at
     cdef list _portions
     cdef Py_ssize_t _count, _size, _until_timed, _slow_flushes
 
     cpdef expect(self, object kind)
     @cython.locals(portion=Portion)
     cpdef add(self, Lane lane, Run run, long long received_at)
-    @cython.locals(portions=list, portion=Portion, count=Py_ssize_t, began_ns="long long")
     cpdef flush(self)
+    cpdef _end_linger(self)
+    @cython.locals(portions=list, portion=Portion, count=Py_ssize_t, began_ns="long long")
+    cdef _flush(self, double patience_s)
     @cython.locals(since="long long", each_ns="long long", portion=Portion)
     cdef _note_cpu(self, list portions, Py_ssize_t count, long long used_ns)
     cpdef look(self)

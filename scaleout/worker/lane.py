@@ -60,8 +60,8 @@ class Clock(Protocol):
 class Work(Protocol):
     """What is done with messages that have been gathered."""
 
-    def handle(self, portions: list[Portion], kind: Kind) -> None:
-        """Deal with them, in order."""
+    def handle(self, portions: list[Portion], kind: Kind, patience_s: float) -> None:
+        """Deal with them, in order; what they come to may wait for so long."""
 
 
 class LongWay(Protocol):
@@ -285,6 +285,8 @@ class Pool:
         self._size = 0
         self._kind = Kind.TEXT
         self._timer: Timer | None = None
+        self._due_at = 0.0
+        """When the timer is to go off, by the clock."""
         self._until_timed = TIMED_EVERY
         self._slow_flushes = 0
         self._on_again_at = 0.0
@@ -310,10 +312,20 @@ class Pool:
         if self._size >= FLUSH_BYTES or not self._linger_s:
             self.flush()
         elif self._timer is None:
-            self._timer = self._clock.call_later(self._linger_s, self.flush)
+            self._due_at = self._clock.time() + self._linger_s
+            self._timer = self._clock.call_later(self._linger_s, self._end_linger)
+
+    def _end_linger(self) -> None:
+        self._flush(0.0)
 
     def flush(self) -> None:
-        """Deal with all there is."""
+        """Deal with all there is, before its time; what it comes to may still wait for what is left of that."""
+        if self._timer is None:
+            self._flush(self._linger_s)
+        else:
+            self._flush(max(0.0, self._due_at - self._clock.time()))
+
+    def _flush(self, patience_s: float) -> None:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
@@ -327,10 +339,10 @@ class Pool:
             self._on_flush(len(portions))
         self._until_timed -= count
         if self._until_timed > 0:
-            self._work.handle(portions, self._kind)
+            self._work.handle(portions, self._kind, patience_s)
             return
         began_ns = thread_time_ns()
-        self._work.handle(portions, self._kind)
+        self._work.handle(portions, self._kind, patience_s)
         self._note_cpu(portions, count, thread_time_ns() - began_ns)
 
     def _note_cpu(self, portions: list[Portion], count: int, used_ns: int) -> None:

@@ -69,20 +69,16 @@ class Outbox:
             self._flush_within(linger_s)
 
     def put_together(
-        self, trays: Sequence[Tray], lines: Sequence[bytes | bytearray | memoryview], linger_s: float
+        self, trays: Sequence[Tray], lines: Sequence[bytes | bytearray | memoryview], patience_s: float
     ) -> None:
-        """Take trays that have just been opened, and lines of theirs and of open ones.
-
-        Few lines have waited enough. Where there are many these come in quick succession, and haven't waited.
-        """
+        """Take trays that have just been opened, and lines of theirs and of open ones that may wait for so long."""
         self._trays.extend(trays)
         self._parts.extend(lines)
-        size = sum(map(len, lines))
-        self.backlog_bytes += size
-        if size < FLUSH_BYTES or self.backlog_bytes >= BULK_BYTES or linger_s == 0:
+        self.backlog_bytes += sum(map(len, lines))
+        if self.backlog_bytes >= BULK_BYTES or patience_s == 0:
             self._flush_unless_held()
         else:
-            self._flush_within(linger_s)
+            self._flush_within(patience_s)
 
     def _flush_within(self, linger_s: float) -> None:
         if self._timer is not None:

@@ -40,7 +40,6 @@ class PooledWork:
         outbox: the worker's.
         envelope: whether results are to be in one.
         clock: the loop.
-        linger_s: how long results may wait.
     """
 
     def __init__(
@@ -50,24 +49,22 @@ class PooledWork:
         outbox: Outbox,
         envelope: bool,
         clock: Clock,
-        linger_s: float,
     ) -> None:
         self._decoder = decoder
         self._function = function
         self._outbox = outbox
         self._envelope = envelope
         self._clock = clock
-        self._linger_s = linger_s
         self._step = SHORTEST_STEP
 
-    def handle(self, portions: list[Portion], kind: Kind) -> None:
+    def handle(self, portions: list[Portion], kind: Kind, patience_s: float) -> None:
         """Deal with them, in order."""
         payloads = payloads_of(portions)
         outcomes = self.attempt(Read(payloads, kind, portions[0].received_at))
         late: list[Portion] = []
         if len(outcomes) < len(payloads):
             portions, late = _split(portions, len(outcomes))
-        self._deliver(portions, kind, outcomes)
+        self._deliver(portions, kind, outcomes, patience_s)
         for portion in late:
             portion.lane.is_alone = True
             portion.lane.inlet.hand_on(portion.run.payloads(), kind, portion.received_at)
@@ -103,7 +100,9 @@ class PooledWork:
                 self._step *= 2
         return outcomes
 
-    def _deliver(self, portions: list[Portion], kind: Kind, outcomes: Sequence[object]) -> None:
+    def _deliver(
+        self, portions: list[Portion], kind: Kind, outcomes: Sequence[object], patience_s: float
+    ) -> None:
         results = single_results(outcomes)
         if results is None:
             deliver_apart(portions, kind, outcomes)
@@ -116,7 +115,7 @@ class PooledWork:
         if lines is None or sum(map(len, lines)) > MAX_RESULTS_BYTES:
             deliver_apart(portions, kind, outcomes)
         else:
-            self._outbox.put_together(settle(portions, counts), lines, self._linger_s)
+            self._outbox.put_together(settle(portions, counts), lines, patience_s)
 
     def _encode(
         self, portions: list[Portion], counts: list[int] | None, results: Sequence[object]
@@ -133,14 +132,14 @@ class PooledWork:
 class PooledPassThrough(PooledWork):
     """Checks that the messages are JSON, and passes them on byte for byte."""
 
-    def __init__(self, outbox: Outbox, envelope: bool, clock: Clock, linger_s: float) -> None:
-        super().__init__(json_decoder(msgspec.Raw), None, outbox, envelope, clock, linger_s)
+    def __init__(self, outbox: Outbox, envelope: bool, clock: Clock) -> None:
+        super().__init__(json_decoder(msgspec.Raw), None, outbox, envelope, clock)
 
-    def handle(self, portions: list[Portion], kind: Kind) -> None:
+    def handle(self, portions: list[Portion], kind: Kind, patience_s: float) -> None:
         """Pass them on; where one is no JSON, or of several lines, each endpoint sees to its own."""
         if self._are_lines(portions, kind):
             lines = pass_on(portions, self._envelope)
-            self._outbox.put_together(settle(portions, None), lines, self._linger_s)
+            self._outbox.put_together(settle(portions, None), lines, patience_s)
             return
         for portion in portions:
             portion.lane.inlet.hand_on(portion.run.payloads(), kind, portion.received_at)
@@ -234,9 +233,9 @@ class Pools:
         pool = self._pools.get(key)
         if pool is None:
             work = (
-                PooledPassThrough(self._outbox, envelope, self._clock, linger_s)
+                PooledPassThrough(self._outbox, envelope, self._clock)
                 if wish.decoder is None
-                else PooledWork(wish.decoder, wish.function, self._outbox, envelope, self._clock, linger_s)
+                else PooledWork(wish.decoder, wish.function, self._outbox, envelope, self._clock)
             )
             pool = self._pools[key] = Pool(work, linger_s, self._clock, self._on_flush)
         return pool

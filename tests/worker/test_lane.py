@@ -30,7 +30,7 @@ def on_text(message: str) -> object:
             pass
     if message == "late":
         loop().now += 0.02
-    return message
+    return message[:4] if message.startswith("long") else message
 
 
 def worker(count: int = 2, *, linger_s: float = LONG_S) -> Worker:
@@ -79,12 +79,16 @@ def test_messages_of_all_endpoints_wait_for_each_other() -> None:
     run_fast(scenario())
 
 
-def test_what_was_settled_early_leaves_no_timer_behind() -> None:
+def test_what_was_settled_early_waits_for_the_rest_of_its_time_and_leaves_no_timer_behind() -> None:
     async def scenario() -> None:
         made = worker(linger_s=0.01)
+        began = loop().time()
         made.receive(0, b"1")
         await asyncio.sleep(0.006)
         made.inlets[0].settle()
+        assert made.channel.sent == []
+        await made.channel.was_sent.wait()
+        assert loop().time() - began == pytest.approx(0.01)
         assert made.data_of(0) == ["1"]
         made.channel.was_sent.clear()
         began = loop().time()
@@ -117,10 +121,26 @@ def test_an_endpoint_with_nothing_to_settle_hurries_nobody() -> None:
         made.receive(0, b"1")
         made.inlets[1].settle()
         assert made.channel.sent == []
+        assert made.outbox.backlog_bytes == 0
         made.inlets[0].settle()
+        made.outbox.flush()
         assert made.data_of(0) == ["1"]
 
     run(scenario)
+
+
+def test_few_results_of_much_payload_wait_for_each_other() -> None:
+    async def scenario() -> None:
+        made = worker(linger_s=0.01)
+        began = loop().time()
+        for _ in range(5):
+            made.receive(0, b"long".ljust(FLUSH_BYTES))
+        assert made.channel.sent == []
+        await made.channel.was_sent.wait()
+        assert loop().time() - began == pytest.approx(0.01)
+        assert made.data_of(0) == ["long"] * 5
+
+    run_fast(scenario())
 
 
 # What the books say

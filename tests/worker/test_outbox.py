@@ -137,12 +137,13 @@ def test_large_pieces_wait_no_longer_than_they_may(run: Run, sent_channel: MakeC
     run(scenario())
 
 
-def test_small_pieces_have_waited(run: Run, sent_channel: MakeChannel) -> None:
+def test_what_has_waited_takes_along_what_has_not(run: Run, sent_channel: MakeChannel) -> None:
     async def scenario() -> None:
         channel = sent_channel()
         outbox = outbox_on(channel)
         outbox.put_together([opened(0)], [b"x" * FLUSH_BYTES], 100.0)
-        outbox.put_together([opened(1)], [b"\n"], 100.0)
+        assert channel.bodies == []
+        outbox.put_together([opened(1)], [b"\n"], 0.0)
         assert channel.bodies == [b"x" * FLUSH_BYTES + b"\n"]
 
     run(scenario())
