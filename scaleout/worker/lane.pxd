@@ -15,6 +15,8 @@ cdef class Portion:
     cdef public Run run
     cdef public long long received_at
 
+    cpdef bytes head(self)
+
 @cython.locals(payloads=list, portion=Portion)
 cpdef list payloads_of(list portions)
 

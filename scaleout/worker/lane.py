@@ -85,6 +85,10 @@ class Portion:
         self.run = run
         self.received_at = received_at
 
+    def head(self) -> bytes:
+        """What stands before each of its results in an envelope."""
+        return self.lane.head + str(self.received_at).encode() + HEAD_END
+
 
 def payloads_of(portions: list[Portion]) -> list[bytes]:
     """All payloads, in order."""
@@ -135,7 +139,7 @@ def wrap(portions: list[Portion], results: list[int] | None, lines: bytes) -> by
     heads: list[bytes] = []
     size_bytes = len(lines)
     for index, portion in enumerate(portions):
-        head = portion.lane.head + str(portion.received_at).encode() + HEAD_END
+        head = portion.head()
         heads.append(head)
         count = portion.run.count if results is None else results[index]
         size_bytes += count * (len(head) + len(LINE_END) - 1)
@@ -169,7 +173,7 @@ def _wrap_split(portions: list[Portion], results: list[int] | None, lines: bytes
     parts: list[bytes] = []
     position = 0
     for index, portion in enumerate(portions):
-        prefix = portion.lane.head + str(portion.received_at).encode() + HEAD_END
+        prefix = portion.head()
         stop = position + (portion.run.count if results is None else results[index])
         while position < stop and position < len(each):
             parts.append(prefix)
@@ -187,7 +191,7 @@ def pass_on(portions: list[Portion], envelope: bool) -> list[bytes | bytearray]:
     heads: list[bytes] = []
     size_bytes = 0
     for portion in portions:
-        head = portion.lane.head + str(portion.received_at).encode() + HEAD_END if envelope else b""
+        head = portion.head() if envelope else b""
         heads.append(head)
         size_bytes += portion.run.size_bytes + portion.run.count * (len(head) + len(end))
     lines = bytearray(size_bytes)
@@ -202,7 +206,7 @@ def _join(portions: list[Portion], envelope: bool) -> list[bytes | bytearray]:
         return [b"\n".join(payloads_of(portions)), b"\n"]
     parts: list[bytes | bytearray] = []
     for portion in portions:
-        prefix = portion.lane.head + str(portion.received_at).encode() + HEAD_END
+        prefix = portion.head()
         parts += [prefix, (LINE_END + prefix).join(portion.run.payloads()), LINE_END]
     return parts
 
