@@ -15,7 +15,7 @@ from bench.days import report as days_report
 from bench.errors import BenchError
 from bench.measure import choose_cores, describe_cores, measure
 from bench.peers import choose_sides, find_missing_feed
-from scaleout.arguments import at_least
+from scaleout.arguments import at_least, number
 from scaleout.errors import SimulatorError
 
 RESULTS = Path(__file__).parent / "results"
@@ -79,6 +79,13 @@ def _tell(line: str) -> None:
     print(line, file=sys.stderr, flush=True)
 
 
+def _duration(text: str) -> float:
+    found = number(text)
+    if found <= 0:
+        raise argparse.ArgumentTypeError(f"expected seconds, more than 0, found {text}")
+    return found
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m bench",
@@ -105,7 +112,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--rounds", type=at_least(1), help=f"default {ROUNDS}, quick {QUICK_ROUNDS}")
     parser.add_argument(
         "--seconds",
-        type=float,
+        type=_duration,
         help=f"how long to measure each side in each round: default {SECONDS:g}, quick {QUICK_SECONDS:g}",
     )
     parser.add_argument("--results", type=Path, default=RESULTS, help="directory of the result files")

@@ -56,9 +56,16 @@ ALONE = (ROOT / "tests/integration", ROOT / "tests/faults")
 """Tests that run the whole program against the clock."""
 BESIDE = frozenset(
     ROOT / "tests/integration" / f"test_{name}.py"
-    for name in (
-        "host_budgets", "live_changes", "recorded_feeds", "resume", "rotation", "sequences", "standby", "streams"
-    )  # fmt: skip
+    for name in [
+        "host_budgets",
+        "live_changes",
+        "recorded_feeds",
+        "resume",
+        "rotation",
+        "sequences",
+        "standby",
+        "streams",
+    ]
 )
 """Of these, those that mostly wait, and for long enough."""
 

@@ -12,6 +12,7 @@ from typing import Protocol
 
 from scaleout.core.frames import NO_LIMIT, Kind
 from scaleout.core.headers import header_size, payload_size
+from scaleout.core.runs import Run, run_of
 
 _COMPRESSED = 0x40
 """The bit of a first byte that says so."""
@@ -72,7 +73,7 @@ class Inflater:
         self._wbits = -extension.remote_max_window_bits
         self._has_failed = False
 
-    def scan_run(self, data: bytes, position: int) -> tuple[list[bytes], int]:
+    def find_run(self, data: bytes, position: int) -> Run | None:
         """Inflate the run of messages of one kind that starts with the compressed one at `position`.
 
         Args:
@@ -80,18 +81,18 @@ class Inflater:
             position: index of a frame's first byte.
 
         Returns:
-            The payloads, those of plain frames between the compressed ones among them, and the index of the first
-            byte behind the run. There the data ends, or a frame begins that is incomplete, of another kind or too
-            large, or that the library will refuse; or else the run is long enough.
+            The run, the messages of plain frames between the compressed ones in it. Behind it the data ends, or a
+            frame begins that is incomplete, of another kind or too large, or that the library will refuse; or else
+            it is long enough. None where such a frame is at `position`.
         """
         payloads: list[bytes] = []
         octets = data
         end = len(data)
         if self._has_failed or position >= end:
-            return payloads, position
+            return None
         compressed = octets[position]
         if compressed != _COMPRESSED_TEXT and compressed != _COMPRESSED_BINARY:
-            return payloads, position
+            return None
         plain = compressed ^ _COMPRESSED
         size = 0
         decoder = None if self._begins_anew else self._extension.decoder
@@ -116,7 +117,7 @@ class Inflater:
             payloads.append(payload)
             size += len(payload)
             position = start + length
-        return payloads, position
+        return run_of(payloads, position) if payloads else None
 
     def _inflate(self, payload: bytes, decoder: Decoder | None) -> bytes | None:
         """Inflate one message; None: the library, handed the same, will find the same fault."""

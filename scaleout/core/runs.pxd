@@ -38,7 +38,7 @@ cdef class Run:
     cpdef Py_ssize_t write_lines(self, bytearray target, Py_ssize_t at, bytes head, bytes end)
 
 @cython.locals(run=Run)
-cpdef Run run_of(list payloads)
+cpdef Run run_of(list payloads, Py_ssize_t stop=*)
 
 @cython.locals(
     run=Run, octets="const unsigned char *", end=Py_ssize_t, start=Py_ssize_t, first=int, count=Py_ssize_t,

@@ -146,12 +146,12 @@ class Run:
         return at
 
 
-def run_of(payloads: list[bytes]) -> Run:
-    """Messages that are cut out already."""
+def run_of(payloads: list[bytes], stop: int = 0) -> Run:
+    """Messages that are cut out already; `stop` is where they ended in their read, if that matters."""
     run = Run.__new__(Run)
     run.count = len(payloads)
     run.size_bytes = size_of(payloads)
-    run.stop = 0
+    run.stop = stop
     run._payloads = payloads
     return run
 
@@ -227,11 +227,7 @@ def _cut_out_run(data: bytes, position: int, limit: int) -> Run | None:
             break
         payloads.append(data[start : start + length])
         position = start + length
-    if not payloads:
-        return None
-    run = run_of(payloads)
-    run.stop = position
-    return run
+    return run_of(payloads, position) if payloads else None
 
 
 def _cut_out_short(data: bytes, position: int, first: int, payloads: list[bytes]) -> int:

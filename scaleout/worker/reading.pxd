@@ -3,7 +3,7 @@
 cimport cython
 
 from scaleout.core.inflate cimport Inflater
-from scaleout.core.runs cimport Run, find_run, run_of
+from scaleout.core.runs cimport Run, find_run
 from scaleout.core.skipping cimport skip_data
 from scaleout.worker.lane cimport Lane
 
@@ -24,7 +24,7 @@ cdef class Reader:
     @cython.locals(size=Py_ssize_t, wanted=Py_ssize_t, missing=Py_ssize_t)
     cdef _complete(self, bytes data)
     cdef _go_on(self, bytes data, Py_ssize_t position)
-    @cython.locals(end=Py_ssize_t, stop=Py_ssize_t, run=Run, payloads=list, inflated_to=Py_ssize_t, is_open=bint, first=int)
+    @cython.locals(end=Py_ssize_t, stop=Py_ssize_t, run=Run, is_open=bint, first=int)
     cdef _take_frames(self, bytes data, Py_ssize_t position)
     @cython.locals(length="unsigned long long", stop=Py_ssize_t)
     cdef Py_ssize_t _take_ping(self, bytes data, Py_ssize_t position, Py_ssize_t end) except -1

@@ -16,7 +16,7 @@ from websockets.protocol import State
 
 from scaleout.core.frames import Kind
 from scaleout.core.inflate import Inflater
-from scaleout.core.runs import Run, find_run, run_of
+from scaleout.core.runs import Run, find_run
 from scaleout.core.skipping import skip_data
 from scaleout.worker.lane import Lane
 
@@ -143,10 +143,7 @@ class Reader:
                 first = data[position]
                 kind = _BINARY if first & ~_COMPRESSED == _FIRST_OF_BINARY else _TEXT
                 if first & _COMPRESSED and self.inflater is not None:
-                    payloads, inflated_to = self.inflater.scan_run(data, position)
-                    if payloads:
-                        run = run_of(payloads)
-                        run.stop = inflated_to
+                    run = self.inflater.find_run(data, position)
                 else:
                     run = find_run(data, position, self._limit)
             if run is None:
