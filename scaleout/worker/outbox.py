@@ -37,7 +37,9 @@ class Outbox:
         self._dead_letters: list[DeadLetter] = []
         self._retried: list[TriedLetter] = []
         self._parts: list[bytes | bytearray | memoryview] = []
-        self._timer: asyncio.TimerHandle | None = None
+        self._timer: asyncio.Handle | None = None
+        self._due_at = 0.0
+        """Loop time at which it goes off."""
         self._held = 0
         """How many there are that want what they put to go out as one."""
         self._is_due = False
@@ -81,11 +83,13 @@ class Outbox:
             self._flush_within(patience_s)
 
     def _flush_within(self, linger_s: float) -> None:
+        due_at = self._loop.time() + linger_s
         if self._timer is not None:
-            if self._timer.when() <= self._loop.time() + linger_s:
+            if self._due_at <= due_at:
                 return
             self._timer.cancel()
-        self._timer = self._loop.call_later(linger_s, self.flush)
+        # For less than half a millisecond uvloop gives a handle that doesn't say when it is due.
+        self._timer, self._due_at = self._loop.call_later(linger_s, self.flush), due_at
 
     def _flush_unless_held(self) -> None:
         if self._held and self.backlog_bytes < MAX_BATCH_BYTES:

@@ -102,6 +102,19 @@ def test_the_shortest_linger_counts(run: Run, sent_channel: MakeChannel) -> None
     run(scenario())
 
 
+def test_a_wait_too_short_for_a_timer_is_one_all_the_same(run: Run, sent_channel: MakeChannel) -> None:
+    async def scenario() -> None:
+        channel = sent_channel()
+        outbox = outbox_on(channel)
+        for linger_s in (0.0001, 100.0, 0.00005):
+            outbox.put(Tray(0), (b"1\n",), linger_s)
+        assert channel.sent == []
+        await channel.was_sent.wait()
+        assert channel.bodies == [b"1\n" * 3]
+
+    run(scenario())
+
+
 def opened(slot: int) -> Tray:
     tray = Tray(slot, delivered=1)
     tray.is_open = True
