@@ -26,6 +26,7 @@ MODULES = (
     "scaleout.core.sure",
     "scaleout.worker.encoding",
     "scaleout.worker.lane",
+    "scaleout.worker.polling",
     "scaleout.worker.reading",
     "scaleout.worker.tray",
 )

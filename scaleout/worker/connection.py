@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import math
 from collections import deque
 from collections.abc import Awaitable, Callable
 from secrets import token_bytes
@@ -27,8 +26,10 @@ from websockets.utils import apply_mask
 
 from scaleout.core.frames import NO_LIMIT, Kind, first_invalid_text, read_header
 from scaleout.core.inflate import Extension, Inflater
+from scaleout.worker.flow import Flow
 from scaleout.worker.keepalive import Keepalive
 from scaleout.worker.lane import Lane
+from scaleout.worker.polling import Poller
 from scaleout.worker.reading import Reader
 
 MAX_FRAGMENTS = 4096
@@ -77,15 +78,14 @@ class FeedConnection(ClientConnection):
     __slots__ = (
         "_abort_timer",
         "_early",
+        "_flow",
         "_fragments",
         "_fragments_kind",
         "_head_tail",
-        "_holders",
         "_is_receiving",
         "_keepalive",
         "_limit",
         "_receiver",
-        "_resumed_at",
         "on_pong",
         "reader",
         "turn_to_ping",
@@ -100,8 +100,6 @@ class FeedConnection(ClientConnection):
         self._fragments: list[bytes] = []
         self._fragments_kind = Kind.TEXT
         self._abort_timer: asyncio.TimerHandle | None = None
-        self._holders: tuple[object, ...] = ()
-        self._resumed_at = -math.inf
         self.on_pong: Callable[[], None] = _nothing
         """Called for each pong that is sent."""
         self.turn_to_ping: Callable[[], Awaitable[None]] | None = None
@@ -119,6 +117,7 @@ class FeedConnection(ClientConnection):
             self._answer,
             self._breathe,
         )
+        self._flow = Flow(self, self.reader)
         # In the place of the method, so that a transport calls the reader, and nothing in between.
         self.data_received = self.reader.take  # type: ignore[method-assign]
 
@@ -130,12 +129,16 @@ class FeedConnection(ClientConnection):
     @property
     def is_held(self) -> bool:
         """Whether reading is paused."""
-        return bool(self._holders)
+        return self._flow.is_held
 
     @property
     def resumed_at(self) -> float:
         """Loop time at which reading last went on after a pause; -inf: it was never paused."""
-        return self._resumed_at
+        return self._flow.resumed_at
+
+    def read_by(self, poller: Poller) -> None:
+        """Have what comes read by the poller, if it can."""
+        self._flow.read_by(poller)
 
     def settle(self) -> None:
         """Let go of what is of no use once the connection is open: of a connection's memory that is a quarter."""
@@ -168,20 +171,12 @@ class FeedConnection(ClientConnection):
         self._receive_no_more()
 
     def _breathe(self) -> None:
-        """Read on in the next turn of the loop: uvloop's transports read up to 32 times in one."""
-        if not self._holders and not self.transport.is_closing():
-            self.transport.pause_reading()
-            self.loop.call_soon(self._read_on)
-
-    def _read_on(self) -> None:
-        if not self._holders and not self.transport.is_closing():
-            self.transport.resume_reading()
+        self._flow.breathe()
 
     def _receive_no_more(self) -> None:
         self._is_receiving = False
         self.reader.lane = None
-        for holder in self._holders:
-            self.resume_reading(holder)
+        self._flow.resume_all()
 
     # asyncio.Protocol
 
@@ -249,7 +244,7 @@ class FeedConnection(ClientConnection):
         self.on_pong()
         if self.transport.get_write_buffer_size() > MAX_UNSENT_BYTES:
             self._fail(CloseCode.POLICY_VIOLATION, "pings without reading the pongs")
-            self.transport.abort()
+            self.abort()
 
     def process_event(self, event: Event) -> None:
         """Take one event of the library's protocol: the response, or a frame that was not plain."""
@@ -294,14 +289,19 @@ class FeedConnection(ClientConnection):
             self.send_data()
         self._receive_no_more()
 
+    def abort(self) -> None:
+        """Cut the connection; nothing more comes of it."""
+        self._flow.abort()
+
     def send_data(self) -> None:
         """Write what the protocol has to say; once that was a close, the peer has `close_timeout` to follow."""
         super().send_data()
         if self._abort_timer is None and self.protocol.close_expected() and self.close_timeout is not None:
-            self._abort_timer = self.loop.call_later(self.close_timeout, self.transport.abort)
+            self._abort_timer = self.loop.call_later(self.close_timeout, self.abort)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Take the end of the TCP connection."""
+        self._flow.end()
         if self._abort_timer is not None:
             self._abort_timer.cancel()
         if self._keepalive is not None:
@@ -312,21 +312,12 @@ class FeedConnection(ClientConnection):
 
     def pause_reading(self, holder: object) -> None:
         """Stop reading, so that TCP holds the sender back, until this holder and all others let go."""
-        if not self._is_receiving:
-            return
-        if not self._holders and not self.transport.is_closing():
-            self.transport.pause_reading()
-        if holder not in self._holders:
-            self._holders += (holder,)
+        if self._is_receiving:
+            self._flow.pause(holder)
 
     def resume_reading(self, holder: object) -> None:
         """Let go; the last holder to do so lets the connection read again."""
-        if holder not in self._holders:
-            return
-        self._holders = tuple(each for each in self._holders if each != holder)
-        if not self._holders and not self.transport.is_closing():
-            self._resumed_at = self.loop.time()
-            self.transport.resume_reading()
+        self._flow.resume(holder)
 
     def start_keepalive(self) -> None:
         """Ping at intervals, and fail the connection when a pong is overdue."""

@@ -39,6 +39,7 @@ from scaleout.core.wire import (
 )
 from scaleout.errors import ProcessorError, SendError
 from scaleout.tally import Allowance, Tally
+from scaleout.worker import polling
 from scaleout.worker.assigned import Assigned
 from scaleout.worker.cadence import Cadence
 from scaleout.worker.dialing import Dialer
@@ -48,6 +49,7 @@ from scaleout.worker.means import Means
 from scaleout.worker.moving.moves import Moves
 from scaleout.worker.moving.taking import Taking
 from scaleout.worker.outbox import Outbox
+from scaleout.worker.polling import Poller
 from scaleout.worker.pooled import Pools
 from scaleout.worker.rounds import Rounds
 from scaleout.worker.words import text_of
@@ -85,7 +87,8 @@ class Worker:
         self._pools = Pools(self._outbox, asyncio.get_running_loop(), self._cadence.note)
         self._intake = Intake(tally, allowance, self._reach_limit)
         self._permits = Permits(self.report)
-        self._means = Means(Dialer(), self._permits, Random())
+        self._poller = Poller(asyncio.get_running_loop()) if polling.IS_AVAILABLE else None
+        self._means = Means(Dialer(self._poller), self._permits, Random())
         self._assigned: dict[int, Assigned] = {}
         self._looks: dict[int, int] = {}
         """By slot, after how many heartbeats it is to be looked at again."""
@@ -156,6 +159,8 @@ class Worker:
                 task.cancel()
         for each in self._assigned.values():
             each.feed.close_all()
+        if self._poller is not None:
+            self._poller.close()
         self._send_reports()
 
     def _keep_to(self, core: int, cores: Sequence[int]) -> None:

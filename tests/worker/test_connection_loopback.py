@@ -17,6 +17,9 @@ from websockets.utils import accept_key
 
 from scaleout.core.frames import Kind
 from scaleout.worker.connection import FeedConnection
+from scaleout.worker.polling import IS_AVAILABLE, Poller
+
+needs_epoll = pytest.mark.skipif(not IS_AVAILABLE, reason="this system has no epoll")
 
 LIMIT = 100_000
 
@@ -107,7 +110,13 @@ async def take_by_feed(connection: ClientConnection) -> list[str | bytes]:
     return messages
 
 
-async def see(script: bytes, stays: bool, create: type[ClientConnection], compression: str | None) -> Seen:
+async def see(
+    script: bytes,
+    stays: bool,
+    create: type[ClientConnection],
+    compression: str | None,
+    poller: Poller | None = None,
+) -> Seen:
     handler = RawServer(script, stays)
     server = await asyncio.start_server(handler, "127.0.0.1", 0, family=socket.AF_INET)
     async with server, asyncio.timeout(10):
@@ -121,6 +130,9 @@ async def see(script: bytes, stays: bool, create: type[ClientConnection], compre
             max_queue=None,
             ping_interval=None,
         )
+        if poller is not None:
+            assert isinstance(connection, FeedConnection)
+            connection.read_by(poller)
         take = take_by_feed if create is FeedConnection else take_by_library
         messages = await take(connection)
         await connection.wait_closed()
@@ -163,13 +175,25 @@ CASES: dict[str, bytes] = {
 STAYING = {name for name in CASES if name not in ("no close", "half a frame", "half a header")}
 
 
+async def see_polled(script: bytes, stays: bool, compression: str | None = None) -> Seen:
+    poller = Poller(asyncio.get_running_loop())
+    try:
+        return await see(script, stays, FeedConnection, compression, poller)
+    finally:
+        poller.close()
+
+
 @pytest.mark.parametrize("name", CASES)
 @pytest.mark.parametrize("loop_factory", [asyncio.new_event_loop, uvloop.new_event_loop])
-def test_does_as_the_library_does(name: str, loop_factory: type[asyncio.AbstractEventLoop]) -> None:
+@pytest.mark.parametrize("is_polled", [False, pytest.param(True, marks=needs_epoll)])
+def test_does_as_the_library_does(
+    name: str, loop_factory: type[asyncio.AbstractEventLoop], is_polled: bool
+) -> None:
     script, stays = CASES[name], name in STAYING
     with asyncio.Runner(loop_factory=loop_factory) as runner:
         library = runner.run(see(script, stays, ClientConnection, None))
-        feed = runner.run(see(script, stays, FeedConnection, None))
+        seeing = see_polled(script, stays) if is_polled else see(script, stays, FeedConnection, None)
+        feed = runner.run(seeing)
     if library.sent is not None and library.sent.code == 1007 and feed.sent is not None:
         # The library finds bad text when it is asked for it, and says where it is.
         assert feed.sent.code == 1007
@@ -194,6 +218,8 @@ def test_compressed_messages_between_others_are_as_in_the_library() -> None:
     library = asyncio.run(see(script, True, ClientConnection, "deflate"))
     feed = asyncio.run(see(script, True, FeedConnection, "deflate"))
     assert feed == library
+    if IS_AVAILABLE:
+        assert asyncio.run(see_polled(script, True, "deflate")) == library
     assert feed.messages == [f'{{"price": {index}}}' for index in range(200)]
 
 

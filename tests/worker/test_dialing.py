@@ -23,6 +23,8 @@ from scaleout.worker import resolver as resolver_module
 from scaleout.worker import tls as tls_module
 from scaleout.worker.connection import FeedConnection
 from scaleout.worker.dialing import Dialer
+from scaleout.worker.polling import IS_AVAILABLE, Owner, Poller
+from scaleout.worker.reading import Reader
 from scaleout.worker.tls import forget_sessions, is_resumed
 
 Run = Callable[[Awaitable[Any]], Any]
@@ -632,5 +634,46 @@ def test_what_is_offered_to_the_server(run: Run) -> None:
             plain = await dial(Dialer(), f"ws://127.0.0.1:{port}")
             assert plain.subprotocol is None and not plain.protocol.extensions
             await plain.close()
+
+    run(scenario())
+
+
+@pytest.mark.skipif(not IS_AVAILABLE, reason="this system has no epoll")
+def test_the_poller_reads_what_is_plain_and_transports_what_is_encrypted(
+    run: Run, certificates: Certificates, tls: TLS
+) -> None:
+    class Counting(Poller):
+        def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+            super().__init__(loop)
+            self.added = 0
+
+        def add(self, fd: int, reader: Reader, owner: Owner) -> None:
+            self.added += 1
+            super().add(fd, reader, owner)
+
+    async def scenario() -> None:
+        poller = Counting(asyncio.get_running_loop())
+        dialer = Dialer(poller)
+        async with serving() as plain, serving(ssl=server_tls(certificates)) as encrypted:
+            for uri, added in ((f"ws://127.0.0.1:{plain}", 1), (f"wss://127.0.0.1:{encrypted}", 1)):
+                connection = await dial(dialer, uri, tls=tls)
+                assert poller.added == added
+                await connection.close()
+                assert connection.close_code == 1000
+        poller.close()
+
+    run(scenario())
+
+
+@pytest.mark.skipif(
+    not hasattr(socket, "TCP_QUICKACK"), reason="Linux alone lets acknowledgements be delayed"
+)
+def test_not_every_segment_is_acknowledged_at_once(run: Run) -> None:
+    async def scenario() -> None:
+        async with serving() as port:
+            connection = await dial(Dialer(), f"ws://127.0.0.1:{port}")
+            connected = connection.transport.get_extra_info("socket")
+            assert connected.getsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK) == 0
+            await connection.close()
 
     run(scenario())

@@ -333,7 +333,7 @@ class Link:
         except Exception:  # a goodbye that fails may not disturb the others
             self._log.exception("internal error while closing the connection")
         finally:
-            self.connection.transport.abort()
+            self.connection.abort()
 
     @property
     def has_ended(self) -> bool:
@@ -355,4 +355,4 @@ class Link:
         acknowledged = self._acknowledged
         if acknowledged is not None and acknowledged.done() and not acknowledged.cancelled():
             acknowledged.exception()
-        self.connection.transport.abort()
+        self.connection.abort()
