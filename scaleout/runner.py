@@ -102,7 +102,7 @@ def run_checked(
         show: is told what the run has come to.
         source: where the configuration comes from; None: there is nothing to reload.
     """
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+    with memory.collecting_rarely(), asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         return runner.run(_serve_until_signal(config, watch, show, source))
 
 

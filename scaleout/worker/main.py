@@ -12,7 +12,7 @@ from random import Random
 
 import uvloop
 
-from scaleout import logs, machine, secrets, spawning
+from scaleout import logs, machine, memory, secrets, spawning
 from scaleout.channel import Channel
 from scaleout.core.lifecycle import EndpointState
 from scaleout.core.marks import Assignment
@@ -141,8 +141,7 @@ class Worker:
         logs.configure(setup.log_level, setup.log_format, setup.secrets, setup.worker)
         if setup.core is not None:
             self._keep_to(setup.core, setup.cores)
-        gc.collect()
-        gc.freeze()
+        memory.collect_rarely()
         self._permits.limit(setup.budgeted)
         self.report(Ready())
         async with asyncio.TaskGroup() as self._tasks:

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 import time
 from collections.abc import Callable, Sequence
 from multiprocessing.connection import Connection
 
 import uvloop
 
-from scaleout import logs, spawning
+from scaleout import logs, memory, spawning
 from scaleout.channel import Channel
 from scaleout.core.frames import Kind
 from scaleout.core.spreadwire import Answer, Fit, Order, Outcome, Outfit, Outgoing, Portion, Unfit, Work
@@ -137,8 +136,7 @@ class Helper:
             self._channel.send(Unfit(str(exc)))
             await self._channel.close()
             return
-        gc.collect()
-        gc.freeze()
+        memory.collect_rarely()
         self._channel.send(Fit(time.process_time()))
         while isinstance(work := await self._orders.get(), Work):
             await self._do(work)
