@@ -100,10 +100,13 @@ class Flow:
             self._poller.remove(self._fd)
 
     def _start(self) -> None:
-        if self._poller is None:
-            self._transport.resume_reading()
-        else:
-            self._poller.add(self._fd, self._reader, self)
+        if self._poller is not None:
+            try:
+                self._poller.add(self._fd, self._reader, self)
+                return
+            except OSError:  # the system watches as many as it will
+                self._poller = None
+        self._transport.resume_reading()
 
     # As the owner of a socket that is polled
 

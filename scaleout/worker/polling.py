@@ -92,7 +92,11 @@ class Poller:
         self._sources.clear()
 
     def add(self, fd: int, reader: Reader, owner: Owner) -> None:
-        """Read this socket, which doesn't block, until it is removed or given back."""
+        """Read this socket, which doesn't block, until it is removed or given back.
+
+        Raises:
+            OSError: the system can't watch it.
+        """
         self._epoll.register(fd, _READABLE)
         self._sources[fd] = Source(fd, reader, owner)
 

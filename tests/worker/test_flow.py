@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 from typing import Any, cast
 
 import pytest
@@ -53,8 +54,11 @@ class FakePoller:
 
     def __init__(self) -> None:
         self.sources: dict[int, object] = {}
+        self.is_full = False
 
     def add(self, fd: int, reader: object, owner: object) -> None:
+        if self.is_full:
+            raise OSError(errno.ENOSPC, "no space left")
         assert fd not in self.sources
         self.sources[fd] = owner
 
@@ -149,6 +153,20 @@ def test_one_that_was_hung_up_is_its_transports_again() -> None:
         assert setting.readers == (True, False)
         setting.flow.pause("a")
         assert setting.readers == (False, False)
+        setting.flow.resume("a")
+        assert setting.readers == (True, False)
+
+    run(main)
+
+
+def test_one_that_cant_be_watched_stays_with_its_transport() -> None:
+    async def main() -> None:
+        setting = Setting()
+        setting.poller.is_full = True
+        setting.read_by_poller()
+        assert setting.readers == (True, False)
+        setting.poller.is_full = False
+        setting.flow.pause("a")
         setting.flow.resume("a")
         assert setting.readers == (True, False)
 
