@@ -25,6 +25,7 @@ MODULES = (
     "scaleout.core.skipping",
     "scaleout.core.sure",
     "scaleout.worker.encoding",
+    "scaleout.worker.envelopes",
     "scaleout.worker.lane",
     "scaleout.worker.polling",
     "scaleout.worker.reading",

@@ -1,8 +1,6 @@
 # C types for lane.py.
 
 cimport cython
-from libc.string cimport memchr, memcpy
-
 
 from scaleout.core.runs cimport Run
 from scaleout.worker.tray cimport Tray
@@ -22,26 +20,6 @@ cpdef list payloads_of(list portions)
 
 @cython.locals(opened=list, index=Py_ssize_t, portion=Portion, count=Py_ssize_t, tray=Tray)
 cpdef list settle(list portions, list results)
-
-cdef int _NEWLINE, _BRACE
-
-@cython.locals(
-    heads=list, size_bytes=Py_ssize_t, index=Py_ssize_t, portion=Portion, head=bytes, count=Py_ssize_t,
-    wrapped=bytearray, source="const unsigned char *", target="unsigned char *", position=Py_ssize_t, end=Py_ssize_t,
-    at=Py_ssize_t, first="const unsigned char *", first_size=Py_ssize_t, found="const unsigned char *", length=Py_ssize_t
-)
-cpdef object wrap(list portions, list results, bytes lines)
-
-@cython.locals(
-    each=list, parts=list, position=Py_ssize_t, index=Py_ssize_t, portion=Portion, prefix=bytes, stop=Py_ssize_t
-)
-cdef object _wrap_split(list portions, list results, bytes lines)
-
-@cython.locals(
-    heads=list, size_bytes=Py_ssize_t, portion=Portion, head=bytes, lines=bytearray, end=bytes, at=Py_ssize_t,
-    index=Py_ssize_t
-)
-cpdef list pass_on(list portions, bint envelope)
 
 cdef class Lane:
     cdef public object inlet, books

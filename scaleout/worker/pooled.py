@@ -16,7 +16,8 @@ from scaleout.core.runs import run_of
 from scaleout.worker.books import MAX_RESULTS_BYTES, Failure, single_results
 from scaleout.worker.decoding import Decode, Decoder, Read, json_decoder
 from scaleout.worker.encoding import Lines, encode_lines, encode_loosely
-from scaleout.worker.lane import Clock, Pool, Portion, pass_on, payloads_of, settle, wrap
+from scaleout.worker.envelopes import pass_on, wrap
+from scaleout.worker.lane import Clock, Pool, Portion, payloads_of, settle
 from scaleout.worker.outbox import Outbox
 from scaleout.worker.pipeline import BAD_MESSAGE, Wish, attempt_next, undecodable
 
