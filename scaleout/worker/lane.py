@@ -21,8 +21,11 @@ from scaleout.worker.tray import Tray
 TIMED_EVERY = 17
 """One message in so many is timed, or all that came with it; a prime, lest it keeps step with the feed."""
 
-FLUSH_BYTES = 64 * 2**10
-"""With so much payload it isn't waited for more."""
+FLUSH_BYTES, FLUSH_MESSAGES = 64 * 2**10, 512
+"""With so much payload, in so many messages, it isn't waited for more: what is done once for all of them is a small
+part of the whole by then."""
+MOST_BYTES = 2**20
+"""Nor with so much, however few the messages are."""
 SLOW_NS = 20_000
 """CPU time of a message from which on gathering gains nothing: each endpoint then works by itself, and shows what
 its messages cost."""
@@ -217,7 +220,8 @@ class Pool:
         lane.waiting += run.count
         self._count += run.count
         self._size += run.size_bytes
-        if self._size >= FLUSH_BYTES or not self._linger_s:
+        is_enough = self._size >= FLUSH_BYTES and (self._count >= FLUSH_MESSAGES or self._size >= MOST_BYTES)
+        if is_enough or not self._linger_s:
             self.flush()
         elif self._timer is None:
             self._due_at = self._clock.time() + self._linger_s

@@ -10,7 +10,7 @@ from typing import cast
 import pytest
 
 from scaleout.core.wire import Batch
-from scaleout.worker.lane import ALONE_S, FLUSH_BYTES, SLOW_FLUSHES
+from scaleout.worker.lane import ALONE_S, FLUSH_BYTES, FLUSH_MESSAGES, MOST_BYTES, SLOW_FLUSHES
 from tests.worker.gathering import LONG_S, Worker
 from tests.worker.peers import FastLoop, run_fast
 
@@ -99,18 +99,27 @@ def test_what_was_settled_early_waits_for_the_rest_of_its_time_and_leaves_no_tim
     run_fast(scenario())
 
 
-def test_much_is_dealt_with_at_once() -> None:
+@pytest.mark.parametrize(
+    ("gathered", "enough"),
+    [
+        pytest.param([b"x" * (MOST_BYTES - 1)], b"y", id="bytes"),
+        pytest.param([b"x" * (FLUSH_BYTES // 10)] * (FLUSH_MESSAGES - 1), b"y", id="messages"),
+        pytest.param([b"x"] * FLUSH_MESSAGES, b"y" * FLUSH_BYTES, id="messages, but few bytes"),
+    ],
+)
+def test_much_is_dealt_with_at_once(gathered: list[bytes], enough: bytes) -> None:
     def scenario() -> None:
         made = worker()
-        made.receive(0, b"x" * (FLUSH_BYTES - 1))
-        assert made.outbox.backlog_bytes == 0
-        made.receive(1, b"y")
-        assert made.outbox.backlog_bytes > FLUSH_BYTES
+        for payload in gathered:
+            made.receive(0, payload[: MOST_BYTES // len(gathered) - 1])
+        assert made.inlets[0].lane is not None and made.inlets[0].lane.waiting == len(gathered)
+        made.receive(1, enough)
+        assert made.inlets[0].lane.waiting == 0
         made.outbox.flush()
-        assert (len(made.data_of(0)), made.data_of(1)) == (1, ["y"])
+        assert (len(made.data_of(0)), made.data_of(1)) == (len(gathered), [enough.decode()])
         made.receive(1, b"z")
-        assert made.outbox.backlog_bytes == 0
-        assert made.data_of(1) == ["y"], "what has gone out is counted no more"
+        assert made.inlets[0].lane.waiting == 0
+        assert made.data_of(1) == [enough.decode()], "what has gone out is counted no more"
 
     run(scenario)
 
@@ -134,7 +143,7 @@ def test_few_results_of_much_payload_wait_for_each_other() -> None:
         made = worker(linger_s=0.01)
         began = loop().time()
         for _ in range(5):
-            made.receive(0, b"long".ljust(FLUSH_BYTES))
+            made.receive(0, b"long".ljust(MOST_BYTES))
         assert made.channel.sent == []
         await made.channel.was_sent.wait()
         assert loop().time() - began == pytest.approx(0.01)
