@@ -15,6 +15,10 @@ cdef class Source:
     cdef readonly int fd
     cdef readonly Reader reader
     cdef readonly object owner
+    cdef readonly Py_ssize_t read_bytes
+
+    @cython.locals(before="long long", count="long long", is_long=bint)
+    cpdef take(self, bytes data)
 
 cdef class Poller:
     cdef object _loop, _epoll, _view
@@ -25,5 +29,5 @@ cdef class Poller:
     @cython.locals(ready=list, taken=Py_ssize_t, fd=int, event=int, source=Source, data=bytes)
     cpdef poll(self)
     @cython.locals(room="char *", size=Py_ssize_t)
-    cdef bytes _read(self, int fd)
-    cdef bytes _read_view(self, int fd)
+    cdef bytes _read(self, int fd, Py_ssize_t most_bytes)
+    cdef bytes _read_view(self, int fd, Py_ssize_t most_bytes)

@@ -29,6 +29,10 @@ IS_AVAILABLE = hasattr(select, "epoll")
 """Whether the system has what it takes; Linux does."""
 READ_BYTES = 2**18
 """What is read of a socket at a time."""
+LONG_READ_BYTES = 2**20
+"""The same where messages are long: each read lets the sender go on, which costs more than the few of them."""
+LONG_MESSAGE_BYTES = 512
+"""Those of more bytes, on average, are long."""
 TURN_READS = 256
 """So many sockets are read in a turn of the loop at the most."""
 TURN_BYTES = 2**20
@@ -66,6 +70,16 @@ class Source:
         self.fd = fd
         self.reader = reader
         self.owner = owner
+        self.read_bytes = READ_BYTES
+        """What is read of it at a time."""
+
+    def take(self, data: bytes) -> None:
+        """Hand a read on, and see how long the messages in it are."""
+        before = self.reader.messages
+        self.reader.take(data)
+        count = self.reader.messages - before
+        is_long = count > 0 and len(data) > count * LONG_MESSAGE_BYTES
+        self.read_bytes = LONG_READ_BYTES if is_long else READ_BYTES
 
 
 class Poller:
@@ -81,7 +95,7 @@ class Poller:
         self._sources: dict[int, Source] = {}
         self._ready: list[tuple[int, int]] = []
         """What is left of the last look: descriptors, and what is the matter with them."""
-        self._room = bytearray(READ_BYTES)
+        self._room = bytearray(LONG_READ_BYTES)
         self._view = memoryview(self._room)
         loop.add_reader(self._epoll.fileno(), self.poll)
 
@@ -117,7 +131,7 @@ class Poller:
             source = self._sources.get(fd)
             if source is None:
                 continue  # it was removed after the look
-            data = self._read(fd) if event == _READABLE else None
+            data = self._read(fd, source.read_bytes) if event == _READABLE else None
             if data is None:
                 self.remove(fd)
                 source.owner.give_back()
@@ -125,25 +139,25 @@ class Poller:
             taken += len(data)
             if data:
                 try:
-                    source.reader.take(data)
+                    source.take(data)
                 except Exception as exc:  # the other connections must not suffer from it
                     source.owner.fail(exc)
 
-    def _read(self, fd: int) -> bytes | None:
+    def _read(self, fd: int, most_bytes: int) -> bytes | None:
         """What there is to read, which may be nothing; None after the end, or where that fails."""
         if not IS_COMPILED:
-            return self._read_view(fd)
+            return self._read_view(fd, most_bytes)
         room: Any = self._room
-        size = recv(fd, room, READ_BYTES, 0)
+        size = recv(fd, room, most_bytes, 0)
         if size > 0:
             data: bytes = PyBytes_FromStringAndSize(room, size)
             return data
         is_still_open = size < 0 and errno in (EAGAIN, EINTR)
         return _NO_BYTES if is_still_open else None
 
-    def _read_view(self, fd: int) -> bytes | None:
+    def _read_view(self, fd: int, most_bytes: int) -> bytes | None:
         try:
-            size = os.readv(fd, [self._view])
+            size = os.readv(fd, [self._view[:most_bytes]])
         except (BlockingIOError, InterruptedError):
             return _NO_BYTES
         except OSError:

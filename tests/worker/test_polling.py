@@ -12,7 +12,15 @@ from itertools import count
 import pytest
 from websockets.protocol import State
 
-from scaleout.worker.polling import IS_AVAILABLE, READ_BYTES, TURN_BYTES, TURN_READS, Poller
+from scaleout.worker.polling import (
+    IS_AVAILABLE,
+    LONG_MESSAGE_BYTES,
+    LONG_READ_BYTES,
+    READ_BYTES,
+    TURN_BYTES,
+    TURN_READS,
+    Poller,
+)
 from scaleout.worker.reading import Reader
 
 pytestmark = pytest.mark.skipif(not IS_AVAILABLE, reason="this system has no epoll")
@@ -52,6 +60,9 @@ class End:
         self.near, self.far = near, far
         self.seen = b""
         self.reads = 0
+        self.largest_bytes = 0
+        self.message_bytes = 0
+        """Of each message, where the short way is to have taken some."""
         self.is_given_back = False
         self.failures: list[Exception] = []
         self.raises: Exception | None = None
@@ -61,6 +72,9 @@ class End:
     def _take(self, data: bytes) -> None:
         self.seen += data
         self.reads += 1
+        self.largest_bytes = max(self.largest_bytes, len(data))
+        if self.message_bytes:
+            self.reader.messages += len(data) // self.message_bytes
         if self.raises is not None:
             raise self.raises
 
@@ -222,6 +236,30 @@ def _fill(far: socket.socket) -> None:
             far.send(b"x" * READ_BYTES)
     except BlockingIOError:
         pass
+
+
+@pytest.mark.parametrize(
+    ("message_bytes", "most_bytes"),
+    [(0, READ_BYTES), (LONG_MESSAGE_BYTES, READ_BYTES), (LONG_MESSAGE_BYTES + 100, LONG_READ_BYTES)],
+)
+def test_of_long_messages_more_are_read_at_a_time(
+    poller: Poller, message_bytes: int, most_bytes: int
+) -> None:
+    near, far = socket.socketpair()
+    with near, far:
+        end = End(near, far)
+        end.message_bytes = message_bytes
+        poller.add(near.fileno(), end.reader, end)
+        far.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 2 * LONG_READ_BYTES)
+        far.setblocking(False)
+        for _ in range(3):
+            _fill(far)
+            poller.poll()
+        poller.remove(near.fileno())
+    if most_bytes == READ_BYTES:
+        assert end.largest_bytes == READ_BYTES
+    else:
+        assert READ_BYTES < end.largest_bytes <= LONG_READ_BYTES
 
 
 def test_a_turn_takes_so_many_reads(poller: Poller, connect: Callable[[], End]) -> None:
