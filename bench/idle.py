@@ -17,7 +17,7 @@ from bench.sides.quiet_server import Storm, Stormed, raise_file_limit
 from bench.talking import helper
 
 NAME = "idle"
-CONNECTIONS, QUICK_CONNECTIONS = 10_000, 2_000
+CONNECTIONS, QUICK_CONNECTIONS = 10_000, 1_000
 SETTLE_S = 2.0
 """After connecting, and after a storm: whatever it has begun ends."""
 STORMS = 3
