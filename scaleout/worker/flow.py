@@ -39,6 +39,11 @@ class Flow:
     def _transport(self) -> asyncio.Transport:
         return self._connection.transport
 
+    @property
+    def _is_open(self) -> bool:
+        """Whether nobody holds it, and nothing has ended it."""
+        return not self._holders and not self._transport.is_closing()
+
     def read_by(self, poller: Poller) -> None:
         """Have the socket read by the poller from now on, unless it is encrypted."""
         transport = self._transport
@@ -53,7 +58,7 @@ class Flow:
 
     def pause(self, holder: object) -> None:
         """Stop reading, so that TCP holds the sender back, until this holder and all others let go."""
-        if not self._holders and not self._transport.is_closing():
+        if self._is_open:
             self._stop()
         if holder not in self._holders:
             self._holders += (holder,)
@@ -63,7 +68,7 @@ class Flow:
         if holder not in self._holders:
             return
         self._holders = tuple(each for each in self._holders if each != holder)
-        if not self._holders and not self._transport.is_closing():
+        if self._is_open:
             self.resumed_at = self._connection.loop.time()
             self._start()
 
@@ -74,13 +79,13 @@ class Flow:
 
     def breathe(self) -> None:
         """Read on in the next turn of the loop: uvloop's transports read up to 32 times in one."""
-        if self._poller is None and not self._holders and not self._transport.is_closing():
-            self._transport.pause_reading()
+        if self._poller is None and self._is_open:
+            self._stop()
             self._connection.loop.call_soon(self._read_on)
 
     def _read_on(self) -> None:
-        if self._poller is None and not self._holders and not self._transport.is_closing():
-            self._transport.resume_reading()
+        if self._poller is None and self._is_open:
+            self._start()
 
     def end(self) -> None:
         """Read no more: the connection is over, and its descriptor is soon another's."""
@@ -113,8 +118,8 @@ class Flow:
     def give_back(self) -> None:
         """Have the transport find out what is the matter."""
         self._poller = None
-        if not self._holders and not self._transport.is_closing():
-            self._transport.resume_reading()
+        if self._is_open:
+            self._start()
 
     def fail(self, exc: Exception) -> None:
         """End the connection, as a transport does whose protocol raises."""
