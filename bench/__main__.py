@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,6 +18,7 @@ from bench.measure import choose_cores, describe_cores, measure
 from bench.peers import choose_sides, find_missing_feed
 from scaleout.arguments import at_least, number
 from scaleout.errors import SimulatorError
+from scaleout.hints import did_you_mean
 
 RESULTS = Path(__file__).parent / "results"
 STANDALONE: list[standalone.Case] = [parts, reconnect, moving, latency, idle, startup, scale]
@@ -86,6 +88,27 @@ def _duration(text: str) -> float:
     return found
 
 
+def _case_name(text: str) -> str:
+    if text not in ALL:
+        hint = did_you_mean(text, ALL) or "; --help lists them"
+        raise argparse.ArgumentTypeError(f"expected the name of a case, found {text!r}{hint}")
+    return text
+
+
+def _directory(text: str) -> Path:
+    """One that can be written to; better known now than after two hours."""
+    path = Path(text)
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as exc:
+        raise argparse.ArgumentTypeError(
+            f"expected a directory, found {text!r}: {exc.strerror or exc}"
+        ) from None
+    if not os.access(path, os.W_OK):
+        raise argparse.ArgumentTypeError(f"expected a directory that can be written to, found {text!r}")
+    return path
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m bench",
@@ -103,7 +126,7 @@ def _parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
-    parser.add_argument("cases", nargs="*", choices=[[], *ALL], metavar="CASE", help="default: all of them")
+    parser.add_argument("cases", nargs="*", type=_case_name, metavar="CASE", help="default: all of them")
     parser.add_argument(
         "--quick",
         action="store_true",
@@ -115,7 +138,12 @@ def _parser() -> argparse.ArgumentParser:
         type=_duration,
         help=f"how long to measure each side in each round: default {SECONDS:g}, quick {QUICK_SECONDS:g}",
     )
-    parser.add_argument("--results", type=Path, default=RESULTS, help="directory of the result files")
+    parser.add_argument(
+        "--results",
+        type=_directory,
+        default=RESULTS,
+        help="directory of the result files; made if it is missing",
+    )
     return parser
 
 

@@ -39,10 +39,19 @@ def test_a_case_that_can_not_be_measured_is_left_out_with_a_line(tmp_path: Path)
     assert "feed-kraken is left out: SCALEOUT_FEEDS names no folder" in done.stderr
 
 
-def test_a_case_of_an_unknown_name_is_bad_usage() -> None:
-    done = bench("nothing")
+@pytest.mark.parametrize(
+    ("arguments", "complaint"),
+    [
+        (["bulk-1"], "argument CASE: expected the name of a case, found 'bulk-1'; did you mean bulk-1k?"),
+        (["zzz"], "argument CASE: expected the name of a case, found 'zzz'; --help lists them"),
+        (["bulk", "--seconds", "-1"], "argument --seconds: expected seconds, more than 0, found -1"),
+        (["bulk", "--results", __file__], f"argument --results: expected a directory, found {__file__!r}"),
+    ],
+)
+def test_bad_usage_is_told_in_a_line(arguments: list[str], complaint: str) -> None:
+    done = bench(*arguments)
     assert done.returncode == 2
-    assert "bulk" in done.stderr
+    assert done.stderr.splitlines()[-1].startswith(f"python -m bench: error: {complaint}")
 
 
 def test_help_lists_all_cases() -> None:
