@@ -77,7 +77,7 @@ def run_side(
         kind=case.kind,
         processor=side.processor if side.processor is not None else case.processor,
         reference=case.reference,
-        warm_up_s=WARM_UP_S if seconds > WARM_UP_S else SHORT_WARM_UP_S,
+        warm_up_s=WARM_UP_S if seconds >= WARM_UP_S else SHORT_WARM_UP_S,
         seconds=seconds,
         generator_pid=generator.pid,
         ca_file=generator.ca_file,

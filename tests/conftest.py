@@ -48,24 +48,36 @@ _machine = pytest.StashKey[Machine]()
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Have the processes that run tests side by side know of each other."""
+    """Have the processes that run tests side by side know of each other, and those they start of Ctrl-C.
+
+    A shell's background job ignores it, and so would all that it starts.
+    """
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     config.stash[_machine] = Machine(config.cache.mkdir("machine"))
 
 
 ALONE = (ROOT / "tests/integration", ROOT / "tests/faults")
 """Tests that run the whole program against the clock."""
 BESIDE = frozenset(
-    ROOT / "tests/integration" / f"test_{name}.py"
-    for name in [
-        "host_budgets",
-        "live_changes",
-        "recorded_feeds",
-        "resume",
-        "rotation",
-        "sequences",
-        "standby",
-        "streams",
-    ]
+    ROOT / "tests" / folder / f"test_{name}.py"
+    for folder, names in {
+        "faults": ["async_processors", "dead_letter_disk", "matrix_clock", "matrix_disks", "slow_processor"],
+        "integration": [
+            "deadletters",
+            "host_budgets",
+            "live_changes",
+            "proxies",
+            "recorded_feeds",
+            "resume",
+            "rotation",
+            "scaling_moves",
+            "sequences",
+            "standby",
+            "streams",
+        ],
+    }.items()
+    for name in names
 )
 """Of these, those that mostly wait, and for long enough."""
 

@@ -149,7 +149,7 @@ def test_a_summary_that_can_not_be_written(tmp_path: Path, launch: Callable[...,
 
 
 def test_duration(launch: Callable[..., Any]) -> None:
-    with firehose() as simulator:
+    with SimulatorProcess(SimulatorConfig(endpoints=4, rate=20_000)) as simulator:
         run = launch({"endpoints": endpoints_of(simulator), "duration": 1.5})
         assert run.wait() == 0, run.stderr
     check_whole(run)
