@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import logging
 import os
@@ -42,6 +43,15 @@ def untouched_logging() -> Iterator[None]:
     for logger, (handlers, level, propagate) in zip(loggers, before, strict=True):
         logger.handlers, logger.propagate = handlers, propagate
         logger.setLevel(level)  # forgets what loggers below it remember
+
+
+@pytest.fixture(autouse=True)
+def untouched_collector() -> Iterator[None]:
+    """Workers that run in the tests' process leave it with other thresholds, and with all that there was frozen."""
+    thresholds = gc.get_threshold()
+    yield
+    gc.set_threshold(*thresholds)
+    gc.unfreeze()
 
 
 _machine = pytest.StashKey[Machine]()
