@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import statistics
 from array import array
 from collections.abc import Callable, Sequence
@@ -105,7 +104,6 @@ def live(settings: Settings, names: Sequence[str], progress: Callable[[int], Non
         names: of the policies.
         progress: is told the hour, once in each.
     """
-    gc.disable()  # Nothing here has cycles, and looking for them among so many objects takes half the time.
     world = World(settings)
     noise = Noise(settings)
     counts = [0] * settings.endpoints
