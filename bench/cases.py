@@ -28,7 +28,9 @@ class Side(Struct, frozen=True):
     processor: str | None = None
     """MODULE:FUNCTION, where it is not the case's."""
     processes: int = 1
-    """Workers of scaleout; a peer runs so often, each process with its share of the connections."""
+    """They share the connections: its own workers, or as many runs of it, which know nothing of each other."""
+    has_workers: bool = False
+    """Whether one run starts as many as there are to be."""
     is_quick: bool = True
     """Whether a quick run has it in every case; the first case has all sides all the same."""
 
@@ -49,7 +51,7 @@ class Case(Struct, frozen=True):
     """Whether a quick run has it."""
 
 
-SCALEOUT = Side(OURS, "scaleout, worker + aggregator, NDJSON to disk", "scaleout_ndjson")
+SCALEOUT = Side(OURS, "scaleout, worker + aggregator, NDJSON to disk", "scaleout_ndjson", has_workers=True)
 UNCOMPILED = replace(
     SCALEOUT,
     name="scaleout_pure",
@@ -70,7 +72,7 @@ NODE = Side("node_ws", "Node, ws", "node_ws", is_quick=False)
 
 def _over(side: Side, processes: int) -> Side:
     """The same over several processes; a peer's have no aggregator, and no order among them."""
-    how = f"{processes} workers" if side is SCALEOUT else f"{processes} processes, each with its own output"
+    how = f"{processes} workers" if side.has_workers else f"{processes} processes, each with its own output"
     return replace(
         side,
         name=f"{side.name}_{processes}",

@@ -14,7 +14,7 @@ from typing import NamedTuple
 import msgspec
 from msgspec.structs import replace
 
-from bench.cases import SCALEOUT, Case, Side
+from bench.cases import Case, Side
 from bench.errors import BenchError as BenchError
 from bench.generator.process import GeneratorProcess
 from bench.sides.result import SideResult, Task, combined
@@ -84,7 +84,7 @@ def run_side(
         core=cores.side if cores is not None else None,
         workers=side.processes,
     )
-    if side.processes == 1 or side.program == SCALEOUT.program:
+    if side.processes == 1 or side.has_workers:
         return _run(side, task)
     share = replace(task, feed=replace(task.feed, connections=task.feed.connections // side.processes))
     with ThreadPoolExecutor(side.processes) as pool:
