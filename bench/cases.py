@@ -68,6 +68,7 @@ WEBSOCKET_CLIENT = Side(
     is_quick=False,
 )
 NODE = Side("node_ws", "Node, ws", "node_ws", is_quick=False)
+LIMIT = Side("limit", "the limit in Python: a bare socket and msgspec", "bare_loop", is_quick=False)
 
 
 def _over(side: Side, processes: int) -> Side:
@@ -84,7 +85,7 @@ def _over(side: Side, processes: int) -> Side:
 
 FEW = (SCALEOUT, PICOWS, WEBSOCKETS)
 PYTHON = (SCALEOUT, PICOWS, AIOHTTP, WEBSOCKETS)
-ALL = (SCALEOUT, UNCOMPILED, PICOWS, AIOHTTP, NODE, WEBSOCKETS, WEBSOCKET_CLIENT)
+ALL = (SCALEOUT, UNCOMPILED, LIMIT, PICOWS, AIOHTTP, NODE, WEBSOCKETS, WEBSOCKET_CLIENT)
 
 MANY_PER_S = 50_000.0
 SIZES = {"60b": ("60 bytes", 60), "1k": ("1 KiB", 1024), "16k": ("16 KiB", 16 * 1024)}
