@@ -155,7 +155,7 @@ class Splicing:
             self._tell(self._taker, Abandon(self._number))
         if not self._is_giver_dead:
             self._tell(self._giver, Keep(self._number))
-        else:
+        elif not self.status.is_at_rest:
             await self._duties.take_back(self.status)
             self._duties.give(self.status)
 
@@ -223,12 +223,14 @@ class Splicing:
             self._state_at_taker = change
 
     def on_owner_state(self, status: EndpointStatus) -> None:
-        """Follow what the giver says of the endpoint.
+        """Follow what the endpoint's worker says of it: the giver, or the taker once the giver is dead.
 
         One that has ended moves no more; one that has lost its connection moves at once, if the taker has one.
         """
         if status is not self.status:
             return
+        if self._is_giver_dead:
+            self._state_at_taker = None  # the taker has it by now, and this is newer
         if status.state is EndpointState.ENDED:
             self._fail("it has ended for good")
         elif status.state is not EndpointState.LIVE:

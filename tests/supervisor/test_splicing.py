@@ -93,6 +93,11 @@ class Desk:
     def bury(self, peer: Peer) -> None:
         self.splicing.on_burial(cast(WorkerProcess, peer))
 
+    def hear(self, change: StateChange) -> None:
+        """The endpoint's worker says how it is."""
+        self.status.take(change)
+        self.splicing.on_owner_state(self.status)
+
     def tails(self, *, is_last: bool = False, is_behind: bool = False) -> None:
         tails = Tails(5, (b"\1" * 8,), is_last, None, MARK, is_behind)
         self.splicing.on_tails(cast(WorkerProcess, self.giver), tails)
@@ -205,6 +210,36 @@ def test_the_giver_dies_and_the_taker_inherits(step: str) -> None:
     play(story)
 
 
+def test_what_the_taker_says_after_the_giver_has_died_is_newer() -> None:
+    async def story(desk: Desk) -> None:
+        await desk.offered()
+        connecting = StateChange(7, EndpointState.CONNECTING, 0, None)
+        desk.splicing.on_state(cast(WorkerProcess, desk.taker), connecting)
+        desk.die(desk.giver)
+        desk.hear(StateChange(7, EndpointState.LIVE, 1, None))
+        desk.bury(desk.giver)
+        await desk.taker.next()
+        desk.say(desk.taker, Aligned(5))
+        assert await desk.running is False
+        assert await desk.taker.next() == GoLive(5)
+        assert desk.status.state is EndpointState.LIVE
+
+    play(story)
+
+
+def test_the_giver_dies_and_the_feed_ends() -> None:
+    async def story(desk: Desk) -> None:
+        await desk.offered()
+        desk.die(desk.giver)
+        desk.hear(StateChange(7, EndpointState.ENDED, 1, None))
+        await desk.fails("it has ended for good")
+        assert await desk.taker.next() == Abandon(5)
+        assert desk.actions == []  # it doesn't begin anew
+        assert desk.status.state is EndpointState.ENDED
+
+    play(story)
+
+
 def test_the_giver_dies_when_all_is_said() -> None:
     async def story(desk: Desk) -> None:
         await desk.cut()
@@ -281,8 +316,7 @@ def test_the_giver_loses_its_connection_and_the_taker_has_one() -> None:
         await desk.offered()
         live = StateChange(7, EndpointState.LIVE, 1, None)
         desk.splicing.on_state(cast(WorkerProcess, desk.taker), live)
-        desk.status.take(StateChange(7, EndpointState.BACKOFF, 3, "reset"))
-        desk.splicing.on_owner_state(desk.status)
+        desk.hear(StateChange(7, EndpointState.BACKOFF, 3, "reset"))
         assert await desk.giver.next() == Cut(5)
         desk.tails(is_last=True)
         await desk.taker.next()
