@@ -13,6 +13,9 @@ from scaleout.errors import ControlError, NoRunError
 
 MAX_REPLY_BYTES = 256 * 2**20
 _READ_BYTES = 2**16
+_BEGINS_WITHIN_S = 0.2
+"""A run that begins has its socket there a moment before it listens."""
+_AGAIN_S = 0.01
 
 
 def exchange(path: str, line: bytes, timeout_s: float | None) -> bytes:
@@ -32,7 +35,7 @@ def exchange(path: str, line: bytes, timeout_s: float | None) -> bytes:
     with socket.socket(socket.AF_UNIX) as connection:
         connection.settimeout(timeout_s)
         try:
-            connection.connect(path)
+            _connect(connection, path)
             with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # it may have said why
                 connection.sendall(line)
             return _read_line(connection, path, deadline)
@@ -70,6 +73,19 @@ def _look(path: str) -> None:
         raise ControlError(f"{path} can't be used: {getattr(exc, 'strerror', None) or exc}") from exc
     if not is_socket:
         raise ControlError(f"{path} isn't a socket")
+
+
+def _connect(connection: socket.socket, path: str) -> None:
+    until = time.monotonic() + _BEGINS_WITHIN_S
+    while True:
+        try:
+            connection.connect(path)
+        except ConnectionRefusedError:
+            if time.monotonic() >= until:
+                raise
+            time.sleep(_AGAIN_S)
+        else:
+            return
 
 
 def _read_line(connection: socket.socket, path: str, deadline: float | None) -> bytes:
