@@ -70,24 +70,20 @@ def pytest_configure(config: pytest.Config) -> None:
 ALONE = (ROOT / "tests/integration", ROOT / "tests/faults")
 """Tests that run the whole program against the clock."""
 BESIDE = frozenset(
-    ROOT / "tests" / folder / f"test_{name}.py"
-    for folder, names in {
-        "faults": ["async_processors", "dead_letter_disk", "matrix_clock", "matrix_disks", "slow_processor"],
-        "integration": [
-            "deadletters",
-            "host_budgets",
-            "live_changes",
-            "proxies",
-            "recorded_feeds",
-            "resume",
-            "rotation",
-            "scaling_moves",
-            "sequences",
-            "standby",
-            "streams",
-        ],
-    }.items()
-    for name in names
+    ROOT / "tests/integration" / f"test_{name}.py"
+    for name in [
+        "deadletters",
+        "host_budgets",
+        "live_changes",
+        "proxies",
+        "recorded_feeds",
+        "resume",
+        "rotation",
+        "scaling_moves",
+        "sequences",
+        "standby",
+        "streams",
+    ]
 )
 """Of these, those that mostly wait, and for long enough."""
 
