@@ -35,7 +35,7 @@ def exchange(path: str, line: bytes, timeout_s: float | None) -> bytes:
     with socket.socket(socket.AF_UNIX) as connection:
         connection.settimeout(timeout_s)
         try:
-            _connect(connection, path)
+            _connect(connection, path, deadline)
             with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # it may have said why
                 connection.sendall(line)
             return _read_line(connection, path, deadline)
@@ -75,8 +75,10 @@ def _look(path: str) -> None:
         raise ControlError(f"{path} isn't a socket")
 
 
-def _connect(connection: socket.socket, path: str) -> None:
+def _connect(connection: socket.socket, path: str, deadline: float | None) -> None:
     until = time.monotonic() + _BEGINS_WITHIN_S
+    if deadline is not None:
+        until = min(until, deadline)
     while True:
         try:
             connection.connect(path)
